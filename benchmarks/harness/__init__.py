@@ -1,0 +1,1 @@
+"""What ``run.py`` and ``profile.py`` share: starting servers, loading them, judging and reporting what came out."""

@@ -1,0 +1,1 @@
+"""Greetings in some languages."""

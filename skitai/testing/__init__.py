@@ -1,0 +1,34 @@
+"""What tests of applications and of the server itself need: no sockets, no threads, no waiting.
+
+* ``Reactor`` and ``Clock``: time passes when the test says so;
+* ``BytePump`` and ``FakeClient``: a connection through memory, whole or one byte at a time;
+* ``InlineWorkers`` and ``SteppingWorkers``: application threads that are none;
+* ``Client``: requests to applications through the real server.
+
+Not imported by the server.
+"""
+
+from __future__ import annotations
+
+from skitai.testing.client import Client
+from skitai.testing.clock import Clock, Reactor
+from skitai.testing.pump import BytePump, EndlessTalk, FakeClient
+from skitai.testing.response import Headers, NoResponse, Response, read_response
+from skitai.testing.transport import MemoryTransport
+from skitai.testing.workers import InlineWorkers, SteppingWorkers
+
+__all__ = [
+    "BytePump",
+    "Client",
+    "Clock",
+    "EndlessTalk",
+    "FakeClient",
+    "Headers",
+    "InlineWorkers",
+    "MemoryTransport",
+    "NoResponse",
+    "Reactor",
+    "Response",
+    "SteppingWorkers",
+    "read_response",
+]

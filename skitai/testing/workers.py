@@ -1,0 +1,177 @@
+"""Application threads that are none: jobs run in the thread of the test, at once or one step at a time.
+
+Both have the interface of ``skitai.web.workers.Workers``. They must not know what a job is.
+
+Thread: the one that runs the test.
+"""
+
+from __future__ import annotations
+
+import contextvars
+from collections import deque
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IReactorTime
+
+from skitai.web.workers import Job
+
+
+class InlineWorkers:
+    """Run every job at once, in the reactor's thread, as a server with ``threads=0`` does.
+
+    An exception that a job lets through is not logged but raised where the job was submitted, so that the test sees it.
+
+    Args:
+        clock: Runs what is handed over to the reactor at its next ``advance``.
+
+    Example::
+
+        clock = Clock()
+        workers = InlineWorkers(clock)
+        assert workers.submit(job)         # has run already
+        clock.advance(0)                   # what it left for the reactor has run, too
+    """
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+
+    def start(self) -> None:
+        """Do nothing: there are no threads to start."""
+
+    def stop(self) -> Deferred[None]:
+        """Return a Deferred that has fired already."""
+        return succeed(None)
+
+    def submit(self, job: Job) -> bool:
+        """Run ``job``, with context variables of its own, and return True."""
+        contextvars.Context().run(job.run)
+        return True
+
+    def cancel(self, job: Job) -> bool:
+        """Return False: no job ever waits."""
+        return False
+
+    def to_reactor(self, function: Callable[..., object], *args: object) -> None:
+        """Call ``function`` at the next ``advance`` of the clock."""
+        self._clock.callLater(0, function, *args)
+
+    def in_reactor(self) -> bool:
+        """Return True: jobs run in the reactor's thread."""
+        return True
+
+    def busy(self) -> list[tuple[Job, float]]:
+        """Return an empty list: nobody looks while a job runs."""
+        return []
+
+    @property
+    def queued(self) -> int:
+        """How many jobs wait: always 0."""
+        return 0
+
+
+class SteppingWorkers:
+    """Keep every job until the test lets the next one run, as if a thread had become free for it.
+
+    While a job runs, ``in_reactor`` is false, so that the code under test takes the ways of an application thread.
+    There is no second thread though: a job that waits for the reactor waits for ever.
+
+    Args:
+        clock: Runs what is handed over to the reactor at its next ``advance``, and times the jobs.
+        max_queued: How many jobs may wait; more are refused.
+
+    Attributes:
+        max_queued: How many jobs may wait.
+        waiting: The jobs that wait, the next one first.
+
+    Example::
+
+        workers = SteppingWorkers(clock, max_queued=1)
+        assert workers.submit(first)
+        assert not workers.submit(second)  # the queue is full
+        workers.step()                     # first runs
+    """
+
+    def __init__(self, clock: IReactorTime, max_queued: int = 1000) -> None:
+        self._clock = clock
+        self.max_queued = max_queued
+        self._running: tuple[Job, float] | None = None
+        self._stopped: Deferred[None] | None = None
+        self.waiting: deque[Job] = deque()
+
+    def start(self) -> None:
+        """Do nothing: there are no threads to start."""
+
+    def stop(self) -> Deferred[None]:
+        """Take no more jobs.
+
+        Returns:
+            Fires when the last waiting job has run.
+        """
+        self._stopped = Deferred()
+        self._tell_stopped()
+        return self._stopped
+
+    def submit(self, job: Job) -> bool:
+        """Queue ``job``; return False when ``max_queued`` are waiting."""
+        if len(self.waiting) >= self.max_queued:
+            return False
+        self.waiting.append(job)
+        return True
+
+    def cancel(self, job: Job) -> bool:
+        """Take ``job`` out of the queue; return whether it was still there."""
+        try:
+            self.waiting.remove(job)
+        except ValueError:
+            return False
+        return True
+
+    def to_reactor(self, function: Callable[..., object], *args: object) -> None:
+        """Call ``function`` at the next ``advance`` of the clock."""
+        self._clock.callLater(0, function, *args)
+
+    def in_reactor(self) -> bool:
+        """Tell whether the caller is not a job."""
+        return self._running is None
+
+    def busy(self) -> list[tuple[Job, float]]:
+        """Return the job that is running and since how many seconds of the clock."""
+        if self._running is None:
+            return []
+        job, since = self._running
+        return [(job, self._clock.seconds() - since)]
+
+    @property
+    def queued(self) -> int:
+        """How many jobs wait."""
+        return len(self.waiting)
+
+    def step(self) -> bool:
+        """Run the next job, with context variables of its own; return False when none waits.
+
+        An exception that the job lets through is raised here.
+        """
+        if not self.waiting:
+            return False
+        if self._running is not None:
+            raise RuntimeError("step() in a job: it would run two jobs in one thread")
+        job = self.waiting.popleft()
+        self._running = (job, self._clock.seconds())
+        try:
+            contextvars.Context().run(job.run)
+        finally:
+            self._running = None
+            self._tell_stopped()
+        return True
+
+    def run_all(self) -> int:
+        """Run jobs until none waits; return how many there were."""
+        count = 0
+        while self.step():
+            count += 1
+        return count
+
+    def _tell_stopped(self) -> None:
+        if self._stopped is not None and not self._stopped.called and not self.waiting:
+            self._stopped.callback(None)

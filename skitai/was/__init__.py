@@ -1,0 +1,29 @@
+"""``was``, the services that Skitai offers to the applications it runs.
+
+This package is the object that applications use: ``from skitai import was``, then ``was.log("called")``. Each name is
+looked up in the context of the request that the calling code belongs to, so one import serves every thread and every
+``async def``. So no module in here may bear the name of a service.
+
+Layer 3: what is in here reaches the outside world for applications, and knows nothing of the server. Thread: any.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from skitai.was.context import OUTSIDE, current
+
+
+def __getattr__(name: str) -> Any:
+    """Return what ``name`` is to the current request.
+
+    Raises:
+        RuntimeError: It needs a request and there is none.
+        NotAvailable: The manual has the name, this version has not.
+        AttributeError: There is no such name.
+    """
+    if name.startswith("__"):
+        # Python itself asks (__path__, __wrapped__ ...): that is never a service.
+        raise AttributeError(f"module 'skitai.was' has no attribute {name!r}", name=name)
+    context = current.get()
+    return getattr(OUTSIDE if context is None else context, name)

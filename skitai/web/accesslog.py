@@ -1,0 +1,136 @@
+"""The request log: finished exchanges are gathered, formatted in batches off the hot path, and written.
+
+``record`` only appends the exchange to a list, from whatever thread finished it. The reactor takes what has gathered,
+formats it and writes it in one piece: every ``BUSY_PERIOD`` seconds while there is something, less and less often, down
+to every ``IDLE_PERIOD``, while there is nothing. A thread other than the reactor's can start no timer and need not wake
+the reactor for a line in a log; that is why the timer never rests altogether.
+
+Layer 2. It knows nothing of files: ``write`` gets text. What a line looks like is ``skitai.web.loglines``' business.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final, Literal, TypeAlias
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from skitai.web.exchange import Exchange
+from skitai.web.loglines import JSONLines, LineFormat, TextLines
+
+BUSY_PERIOD: Final = 0.02
+"""Seconds between two batches while requests come."""
+
+IDLE_PERIOD: Final = 0.25
+"""Seconds between two looks, at most, while none come: how long a line may be late."""
+
+Format: TypeAlias = Literal["text", "json"]
+
+_log = Logger(namespace="skitai.web.accesslog")
+
+
+class AccessLog:
+    """Gather finished exchanges and write their lines.
+
+    Args:
+        write: Takes whole lines, several at once; it is called on the reactor's thread only.
+        clock: The clock that the times of exchanges were taken from.
+        format: "text" or "json".
+        now: Returns seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        write: Callable[[str], object],
+        clock: IReactorTime,
+        format: Format = "text",
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._write = write
+        self._clock = clock
+        self._now = now
+        self._line: LineFormat = JSONLines() if format == "json" else TextLines()
+        self._pending: list[Exchange] = []
+        self._timer: IDelayedCall | None = None
+        self._period = BUSY_PERIOD
+        self._failing = False
+
+    def record(self, exchange: Exchange) -> None:
+        """Take a finished exchange; it must not change any more.
+
+        Thread: any.
+        """
+        self._pending.append(exchange)
+
+    def start(self) -> None:
+        """Begin to write from time to time.
+
+        Thread: reactor.
+        """
+        if self._timer is None:
+            self._period = BUSY_PERIOD
+            self._timer = self._clock.callLater(self._period, self._turn)
+
+    def stop(self) -> None:
+        """Write what has gathered and let the timer go; ``flush`` still works.
+
+        Thread: reactor.
+        """
+        timer, self._timer = self._timer, None
+        if timer is not None and timer.active():
+            timer.cancel()
+        self.flush()
+
+    def tick(self) -> None:
+        """Have what has gathered written soon; costs next to nothing when it will be anyway.
+
+        Thread: reactor.
+        """
+        if self._period > BUSY_PERIOD and self._pending and self._timer is not None:
+            self._period = BUSY_PERIOD
+            self._timer.reset(BUSY_PERIOD)
+
+    def flush(self) -> None:
+        """Write what has gathered.
+
+        Thread: reactor.
+        """
+        pending = self._pending
+        count = len(pending)
+        if not count:
+            return
+        # Others only ever append, so the first ``count`` are ours to take without a lock.
+        batch = pending[:count]
+        del pending[:count]
+        text = self._format(batch)
+        try:
+            self._write(text)
+        except Exception:
+            # A full disk must not stop the server; nor need the log be told of every batch that is lost.
+            if not self._failing:
+                _log.failure("the request log can not be written; lines are lost until it can")
+            self._failing = True
+        else:
+            self._failing = False
+
+    def _format(self, batch: list[Exchange]) -> str:
+        line, lines = self._line, []
+        now = self._clock.seconds()
+        offset = self._now() - now
+        for exchange in batch:
+            if not exchange.finished:
+                # The client left before the end.
+                exchange.finished = now
+            try:
+                lines.append(line(exchange, offset))
+            except Exception:
+                _log.failure("{request!r} can not be written to the request log", request=exchange.request)
+        return "".join(lines)
+
+    def _turn(self) -> None:
+        busy = bool(self._pending)
+        self._period = BUSY_PERIOD if busy else min(self._period * 2, IDLE_PERIOD)
+        self._timer = self._clock.callLater(self._period, self._turn)
+        self.flush()

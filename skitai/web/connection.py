@@ -1,0 +1,64 @@
+"""The stages of an HTTP/1 connection, and what a connection needs of its server.
+
+Layer 2. Values only.
+
+Theory of operation. Requests of a connection are answered one after the other: while an exchange is open the engine
+keeps what is pipelined behind it. The stage says whose turn it is, and so what the deadline means:
+
+    IDLE     no byte of a next request yet: at the deadline close in silence
+    HEAD     part of a head has come: 408 at the deadline
+    BODY     the handler works, the client owes us its body: at the deadline look at the rate
+    WORK     the handler works: no deadline
+    STALLED  the client does not read: at the deadline abort
+    HALF     the client has closed its side while the handler works: at the deadline take it for gone
+    CLOSING  all was said; wait for the client to take it (and discard what it still sends): at the deadline abort
+    CLOSED
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Protocol
+
+from skitai.settings import Limits
+from skitai.web.exchange import Exchange
+from skitai.web.workers import WorkerPool
+
+if TYPE_CHECKING:
+    from skitai.web.channel import HTTPChannel
+
+IDLE, HEAD, BODY, WORK, STALLED, HALF, CLOSING, CLOSED = range(8)
+
+LINGER_TIMEOUT: Final = 2.0
+"""Seconds that a client which still sends is listened to after we have closed for writing (RFC 9112 section 9.6)."""
+
+HALF_CLOSE_GRACE: Final = 0.5
+"""Seconds after which a client that has closed its side is taken for gone. Who only half-closes gets quick answers."""
+
+
+class Site(Protocol):
+    """What channels share: made by ``skitai.web.site.ServerFactory``."""
+
+    limits: Limits
+    workers: WorkerPool
+    requests: int
+
+    def seconds(self) -> float:
+        """The clock of all deadlines. Thread: any."""
+
+    def common_lines(self, now: float) -> bytes:
+        """The Date and Server lines. Thread: any."""
+
+    def dispatch(self, exchange: Exchange) -> None:
+        """Have the request handled. Thread: reactor."""
+
+    def refuse(self, exchange: Exchange, status: int, message: str) -> None:
+        """Answer a request that broke the protocol. Thread: reactor."""
+
+    def record(self, exchange: Exchange) -> None:
+        """The exchange is over: write it to the access log. Thread: any."""
+
+    def opened(self, channel: HTTPChannel) -> int:
+        """A connection is open; return its number. Thread: reactor."""
+
+    def closed(self, channel: HTTPChannel) -> None:
+        """A connection is gone. Thread: reactor."""

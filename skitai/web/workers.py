@@ -1,0 +1,175 @@
+"""The one place where threads and the reactor meet.
+
+Application threads are long-running loops in the reactor's thread pool, fed by one queue: handing a job over costs one
+append and one token instead of a ``callInThread`` each. What threads have for the reactor is collected, and the reactor
+is woken once a batch.
+
+Nothing else in Skitai calls ``callFromThread`` or ``callInThread``. It must not know what a job is.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+from collections import deque
+from collections.abc import Callable
+from queue import SimpleQueue
+from time import monotonic
+from typing import Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorFromThreads
+from twisted.logger import Logger
+from twisted.python.threadpool import ThreadPool
+
+_log = Logger(namespace="skitai.server")
+
+
+class Job(Protocol):
+    """Work for an application thread. Its ``str`` says in a log line what it is."""
+
+    def run(self) -> None:
+        """Do the work. Thread: application."""
+
+
+class WorkerPool(Protocol):
+    """What handlers need of the application threads; ``skitai.testing`` has others than ``Workers``."""
+
+    def submit(self, job: Job) -> bool:
+        """Queue ``job``; return False when the queue is full. Thread: reactor."""
+
+    def cancel(self, job: Job) -> bool:
+        """Take ``job`` out of the queue; return whether it was still there. Thread: reactor."""
+
+    def to_reactor(self, function: Callable[..., object], *args: object) -> None:
+        """Call ``function`` soon in the reactor. Thread: any."""
+
+    def in_reactor(self) -> bool:
+        """Tell whether the caller is the reactor thread. Thread: any."""
+
+
+class Workers:
+    """Application threads.
+
+    Args:
+        reactor: To be woken when threads have something for it.
+        pool: The reactor's thread pool, large enough for ``threads`` more.
+        threads: How many loops to run; 0 runs every job at once in the reactor thread.
+        max_queued: How many jobs may wait for a thread.
+    """
+
+    def __init__(self, reactor: IReactorFromThreads, pool: ThreadPool, threads: int, max_queued: int) -> None:
+        self._reactor = reactor
+        self._pool = pool
+        self._threads = threads
+        self._max_queued = max_queued
+        self._jobs: deque[Job] = deque()
+        self._tokens: SimpleQueue[bool] = SimpleQueue()
+        self._calls: deque[tuple[Callable[..., object], tuple[object, ...]]] = deque()
+        self._woken = False
+        self._busy: dict[int, tuple[Job, float]] = {}
+        self._loops = 0
+        self._stopped: Deferred[None] | None = None
+        self._reactor_thread = threading.get_ident()
+
+    def start(self) -> None:
+        """Start the loops. Thread: reactor."""
+        self._reactor_thread = threading.get_ident()
+        self._loops = self._threads
+        for _ in range(self._threads):
+            self._pool.callInThread(self._loop)
+
+    def stop(self) -> Deferred[None]:
+        """End the loops; what is queued still runs before.
+
+        Returns:
+            Fires when the last loop has ended; never, when a job never returns.
+
+        Thread: reactor.
+        """
+        self._stopped = Deferred()
+        if not self._loops:
+            self._stopped.callback(None)
+        for _ in range(self._loops):
+            self._tokens.put(False)
+        return self._stopped
+
+    def submit(self, job: Job) -> bool:
+        """Queue ``job``; return False when ``max_queued`` are waiting. Thread: reactor."""
+        if not self._threads:
+            self._run(job, self._reactor_thread)
+            return True
+        if len(self._jobs) >= self._max_queued:
+            return False
+        self._jobs.append(job)
+        self._tokens.put(True)
+        return True
+
+    def cancel(self, job: Job) -> bool:
+        """Take ``job`` out of the queue; return whether it was still there. Thread: reactor."""
+        while True:
+            try:
+                self._jobs.remove(job)
+            except ValueError:
+                return False
+            except IndexError:  # a thread took another job while the queue was searched
+                continue
+            return True
+
+    def to_reactor(self, function: Callable[..., object], *args: object) -> None:
+        """Call ``function`` soon in the reactor, in order; one wake-up serves all that come before it. Thread: any."""
+        self._calls.append((function, args))
+        if not self._woken:
+            self._woken = True
+            self._reactor.callFromThread(self._run_calls)
+
+    def in_reactor(self) -> bool:
+        """Tell whether the caller is the reactor thread. Thread: any."""
+        return threading.get_ident() == self._reactor_thread
+
+    def busy(self) -> list[tuple[Job, float]]:
+        """Return the jobs that are running and since how many seconds. Thread: any."""
+        now = monotonic()
+        return [(job, now - since) for job, since in list(self._busy.values())]
+
+    @property
+    def queued(self) -> int:
+        """How many jobs wait for a thread."""
+        return len(self._jobs)
+
+    def _run_calls(self) -> None:
+        # Cleared before the calls are taken: a call appended after the last is taken then wakes the reactor again.
+        self._woken = False
+        calls = self._calls
+        for _ in range(len(calls)):
+            function, args = calls.popleft()
+            try:
+                function(*args)
+            except Exception:
+                _log.failure("{function} failed in the reactor", function=function)
+
+    def _loop(self) -> None:
+        thread = threading.get_ident()
+        take, next_job = self._tokens.get, self._jobs.popleft
+        while take():
+            try:
+                job = next_job()
+            except IndexError:  # the job of this token was cancelled
+                continue
+            self._run(job, thread)
+            del job
+        self.to_reactor(self._loop_ended)
+
+    def _run(self, job: Job, thread: int) -> None:
+        self._busy[thread] = (job, monotonic())
+        try:
+            # Context variables that an application sets end with its request instead of leaking into the next one.
+            contextvars.Context().run(job.run)
+        except BaseException:
+            _log.failure("{job} failed", job=job)
+        self._busy.pop(thread, None)  # on the reactor a job may end inside another
+
+    def _loop_ended(self) -> None:
+        self._loops -= 1
+        if not self._loops and self._stopped is not None:
+            self._stopped.callback(None)

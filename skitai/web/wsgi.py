@@ -1,0 +1,442 @@
+"""WSGI applications (PEP 3333): an exchange in, an application called in a thread, its answer out.
+
+Layer 2. It must not know how an application is found or loaded (``ApplicationSource``), nor what carries the exchange.
+
+Theory of operation. ``WSGIHandler.handle`` runs on the reactor: it waits until a small body is whole, then queues a
+``_Turn``, which an application thread runs from the call of the application to the last byte of its answer. With
+``threads=0`` the turn runs on the reactor: then the whole body is spooled before, and the iterable is asked for more
+only when the client has read what it gave.
+
+How the answer goes out depends on what is known when the first bytes are there: a list, or a first piece as long as the
+Content-Length, leaves as one write; else head and pieces leave as they come.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, BinaryIO, Final, Protocol, TextIO, TypeAlias, cast
+
+from twisted.logger import Logger
+
+from skitai.errors import ApplicationError, ClientDisconnected, LoadError, PeerError
+from skitai.settings import CompressionSettings, Limits
+from skitai.web.compression import Compressor, compress, prepare
+from skitai.web.environ import EnvironMaker
+from skitai.web.errorpage import respond_error
+from skitai.web.events import Response
+from skitai.web.exchange import GONE, WAITING, Exchange
+from skitai.web.http1_writer import announced_length, has_body
+from skitai.web.start_response import parse_headers, parse_status
+from skitai.web.vhost import MountPoint
+from skitai.web.workers import WorkerPool
+
+WSGIApplication: TypeAlias = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+ExcInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType]
+
+_log = Logger(namespace="skitai.app")
+
+_SENDABLE: Final = (io.FileIO, io.BufferedReader, io.BufferedRandom)
+
+
+class ApplicationSource(Protocol):
+    """Where the application of a mount comes from (``skitai.apps``)."""
+
+    @property
+    def name(self) -> str:
+        """What logs call it."""
+
+    @property
+    def debug(self) -> bool:
+        """Whether error pages show tracebacks."""
+
+    @property
+    def max_post_body_size(self) -> int | None:
+        """Its own limit of request bodies in bytes, None for the server's."""
+
+    def current(self) -> WSGIApplication:
+        """Return the application, loaded anew where its files have changed. Thread: application.
+
+        Raises:
+            LoadError: It can not be loaded.
+        """
+
+
+@dataclass(frozen=True)
+class Services:
+    """What WSGI handlers need of the server.
+
+    Attributes:
+        workers: The application threads.
+        limits: What one connection may cost.
+        compression: When answers are compressed.
+        threads: Number of application threads.
+        errors: The stream for ``wsgi.errors``.
+        enter: Makes the ``skitai.was`` of a request, in the thread that runs it.
+    """
+
+    workers: WorkerPool
+    limits: Limits
+    compression: CompressionSettings
+    threads: int
+    errors: TextIO
+    enter: Callable[[Exchange, dict[str, Any]], object]
+
+
+class FileWrapper:
+    """``wsgi.file_wrapper``: an iterable over a file that the server may send by itself.
+
+    Args:
+        filelike: An object with ``read``, perhaps with ``close``.
+        block_size: Bytes of one piece where it is iterated over.
+    """
+
+    def __init__(self, filelike: Any, block_size: int = 65536) -> None:
+        self.filelike = filelike
+        self.block_size = block_size
+        if hasattr(filelike, "close"):
+            self.close = filelike.close
+
+    def __iter__(self) -> FileWrapper:
+        return self
+
+    def __next__(self) -> bytes:
+        data = self.filelike.read(self.block_size)
+        if data:
+            return cast(bytes, data)
+        raise StopIteration
+
+
+class WSGIHandler:
+    """Runs one WSGI application.
+
+    Args:
+        source: Where the application comes from.
+        services: What is needed of the server.
+    """
+
+    def __init__(self, source: ApplicationSource, services: Services) -> None:
+        self.source = source
+        self.services = services
+        self.make_environ = EnvironMaker(services.threads > 0, services.errors, FileWrapper, services.enter).make
+
+    def handle(self, exchange: Exchange, mount: MountPoint) -> bool:
+        """Have the application answer ``exchange``. Thread: reactor."""
+        exchange.debug = self.source.debug
+        turn = _Turn(self, exchange, mount)
+        body = exchange.body
+        if body is None:
+            self._submit(turn)
+            return True
+        services = self.services
+        limit = self.source.max_post_body_size
+        if limit is None:
+            limit = services.limits.max_post_body_size
+
+        def ready(file: BinaryIO | None) -> None:
+            if file is not None:
+                turn.input = file
+                self._submit(turn)
+            elif body.error is not None and exchange.phase == WAITING:
+                respond_error(exchange, body.error.status, str(body.error))
+
+        if services.threads:
+            body.gather(limit, services.limits.body_spool_size, ready)
+        else:
+            body.collect(limit, services.limits.body_spool_size, ready)
+        return True
+
+    def _submit(self, turn: _Turn) -> None:
+        exchange = turn.exchange
+        workers = self.services.workers
+        if exchange.phase == GONE:
+            return
+        exchange.on_gone = turn.client_left
+        if not workers.submit(turn):
+            exchange.on_gone = None
+            message = "all application threads are busy and the queue before them is full"
+            respond_error(exchange, 503, message, [(b"retry-after", b"1")])
+
+
+class _Turn:
+    """One call of an application. A job for the application threads."""
+
+    __slots__ = (
+        "_answered",
+        "_compressor",
+        "_declared",
+        "_environ",
+        "_iterator",
+        "_over",
+        "_response",
+        "_result",
+        "_sent",
+        "exchange",
+        "handler",
+        "input",
+        "mount",
+    )
+
+    def __init__(self, handler: WSGIHandler, exchange: Exchange, mount: MountPoint) -> None:
+        self.handler = handler
+        self.exchange = exchange
+        self.mount = mount
+        self.input: BinaryIO | None = None
+        self._response: Response | None = None
+        self._declared: int | None = None
+        self._environ: dict[str, Any] = {}
+        self._sent = 0
+        self._over = False
+        self._answered = False
+        self._compressor: Compressor | None = None
+        self._result: Iterable[Any] | None = None
+        self._iterator: Iterator[Any] | None = None
+
+    def __str__(self) -> str:
+        request = self.exchange.request
+        return f"{request.method} {request.target} (application {self.handler.source.name})"
+
+    def run(self) -> None:
+        """Call the application and send its answer. Thread: application, or reactor with threads=0."""
+        exchange = self.exchange
+        if exchange.phase == GONE:
+            return
+        try:
+            application = self.handler.source.current()
+        except LoadError as error:
+            respond_error(exchange, 503, "the application can not be loaded", traceback=error.traceback)
+            return
+        try:
+            self._environ = environ = self.handler.make_environ(exchange, self.mount, self.input)
+            self._result = result = application(environ, self.start_response)
+            kind = type(result)
+            if (kind is list or kind is tuple) and exchange.phase == WAITING:
+                self._send_whole(_join(cast("list[Any]", result)))
+            elif not (kind is FileWrapper and self._send_file(cast(FileWrapper, result))):
+                self._iterator = iter(_checked(result))
+                if not self._pump():
+                    return
+        except ClientDisconnected:
+            pass
+        except BaseException as error:
+            self._failed(error)
+        self._close()
+
+    def client_left(self) -> None:
+        """The client has gone: do not begin, or in the reactor give up. Thread: reactor."""
+        if not self.handler.services.workers.cancel(self) and not self.handler.services.threads and self._iterator:
+            self._close()
+
+    # -- what the application calls
+
+    def start_response(
+        self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None
+    ) -> Callable[[bytes], None]:
+        """Take status and headers (PEP 3333, "The start_response() Callable").
+
+        Raises:
+            ApplicationError: A rule is broken; the message names it.
+        """
+        if exc_info is not None:
+            try:
+                if self.exchange.phase != WAITING:
+                    raise exc_info[1].with_traceback(exc_info[2])
+            finally:
+                exc_info = None
+        elif self._response is not None:
+            raise ApplicationError("start_response() was called a second time without exc_info")
+        code, reason = parse_status(status)
+        self._response = response = Response(code, parse_headers(headers), reason)
+        self._declared = announced_length(response.headers)
+        return self._write
+
+    def _write(self, data: bytes) -> None:
+        """The ``write`` callable: send ``data`` before anything of the iterable."""
+        if type(data) is not bytes:
+            raise ApplicationError(f"write() takes bytes, not {type(data).__name__}")
+        if data:
+            self._send_piece(data)
+
+    # -- sending
+
+    def _pump(self) -> bool:
+        """Send what the iterable gives; return False where it must wait for the client to read (threads=0)."""
+        exchange = self.exchange
+        inline = not self.handler.services.threads
+        assert self._iterator is not None
+        for item in self._iterator:
+            piece = item if type(item) is bytes else _as_bytes(item)
+            if not piece:
+                continue
+            if exchange.phase == WAITING and self._declared == len(piece):
+                self._send_whole(piece)
+            else:
+                self._send_piece(piece)
+            if inline and not self._answered and not exchange.carrier.writable():
+                exchange.on_writable = self._resume
+                return False
+        if exchange.phase == WAITING:
+            self._send_whole(b"")
+        elif not self._answered:
+            self._end()
+        return True
+
+    def _resume(self) -> None:
+        """Go on where ``_pump`` stopped. Thread: reactor."""
+        self.exchange.on_writable = None
+        try:
+            if not self._pump():
+                return
+        except ClientDisconnected:
+            pass
+        except BaseException as error:
+            self._failed(error)
+        self._close()
+
+    def _send_whole(self, body: bytes) -> None:
+        response = self._started_response()
+        request = self.exchange.request
+        self._sent = len(body)
+        if self._declared is not None and self._declared != len(body) and has_body(request.method, response.status):
+            raise ApplicationError(f"Content-Length is {self._declared} but the body has {len(body)} bytes")
+        settings = self.handler.services.compression
+        length = len(body) if body or self._declared is None else self._declared
+        if length >= settings.min_size and settings.enabled and prepare(request, response, length, settings.min_size):
+            body = compress(body, settings.level) if body else b""
+        self._answered = True
+        self.exchange.respond(response, body)
+
+    def _send_piece(self, data: bytes) -> None:
+        """Send a piece, after the head where it is the first. Never more than Content-Length says."""
+        exchange = self.exchange
+        if exchange.phase == WAITING:
+            self._begin()
+        if self._declared is not None and self._sent + len(data) > self._declared:
+            if not self._over and has_body(exchange.request.method, self._started_response().status):
+                self._over = True
+                _log.error(
+                    "{turn}: the body is longer than its Content-Length of {size}", turn=self, size=self._declared
+                )
+            data = data[: self._declared - self._sent]
+        self._sent += len(data)
+        if not self._answered:
+            exchange.write(self._compressor.compress(data) if self._compressor is not None else data)
+
+    def _begin(self) -> None:
+        response = self._started_response()
+        settings = self.handler.services.compression
+        length = self._declared
+        if settings.enabled and prepare(self.exchange.request, response, length, settings.min_size):
+            self._compressor = Compressor(settings.level)
+            length = None
+        self.exchange.begin(response, length)
+
+    def _end(self) -> None:
+        exchange = self.exchange
+        if self._compressor is not None:
+            exchange.write(self._compressor.finish())
+        short = self._declared is not None and self._sent < self._declared
+        if short and has_body(exchange.request.method, self._started_response().status):
+            _log.error(
+                "{turn}: the body has {sent} bytes, its Content-Length says {size}",
+                turn=self,
+                sent=self._sent,
+                size=self._declared,
+            )
+            exchange.abort()
+        else:
+            exchange.finish()
+
+    def _send_file(self, wrapper: FileWrapper) -> bool:
+        """Hand a real file over to the carrier; return False where it must be iterated over."""
+        file = wrapper.filelike
+        # Only these read just what their descriptor does; a GzipFile has a descriptor too.
+        if self.exchange.phase != WAITING or type(file) not in _SENDABLE:
+            return False
+        response = self._started_response()
+        try:
+            status = os.fstat(file.fileno())
+            offset = file.tell()
+        except (OSError, ValueError):
+            return False
+        if not stat.S_ISREG(status.st_mode):
+            return False
+        left = max(0, status.st_size - offset)
+        count = left if self._declared is None else self._declared
+        settings = self.handler.services.compression
+        if count > left or (settings.enabled and prepare(self.exchange.request, response, count, settings.min_size)):
+            if count <= left:
+                self._compressor = Compressor(settings.level)
+                self.exchange.begin(response, None)
+            return False
+        self._result = None  # the carrier closes the file
+        self.exchange.send_file(response, file, offset, count)
+        return True
+
+    def _started_response(self) -> Response:
+        if self._response is None:
+            raise ApplicationError("start_response() was not called before the first bytes of the body")
+        return self._response
+
+    # -- the end
+
+    def _close(self) -> None:
+        """Call ``close`` of the iterable, whatever has happened, and let go of what refers to each other.
+
+        Garbage in cycles waits for the collector, whose pauses would be the slowest answers of all.
+        """
+        result, self._result, self._iterator = self._result, None, None
+        close = getattr(result, "close", None)
+        if close is not None:
+            try:
+                close()
+            except BaseException:
+                _log.failure("{turn}: close() failed", turn=self)
+        if self.input is not None:
+            self.input.close()
+        self._environ.pop("skitai.was", None)
+
+    def _failed(self, error: BaseException) -> None:
+        """The application raised: log it, and tell the client as far as possible."""
+        exchange = self.exchange
+        if exchange.phase == GONE and isinstance(error, OSError):
+            return
+        if isinstance(error, PeerError):
+            _log.warn("{turn}: {error}", turn=self, error=error)
+            status, message = error.status, str(error)
+        else:
+            _log.failure("{turn} failed", turn=self)
+            status, message = 500, ""
+        if exchange.phase == WAITING:
+            text = "".join(traceback.format_exception(error)) if status == 500 and exchange.debug else None
+            respond_error(exchange, status, message, traceback=text)
+        else:
+            exchange.abort()
+
+
+def _join(pieces: list[Any]) -> bytes:
+    """Make one body of a list of pieces."""
+    if len(pieces) == 1:
+        piece = pieces[0]
+        return piece if type(piece) is bytes else _as_bytes(piece)
+    return b"".join([piece if type(piece) is bytes else _as_bytes(piece) for piece in pieces])
+
+
+def _as_bytes(piece: object) -> bytes:
+    """Return a piece of a body as bytes; beyond PEP 3333 text is sent as UTF-8."""
+    if isinstance(piece, str):
+        return piece.encode()
+    if isinstance(piece, (bytes, bytearray, memoryview)):
+        return bytes(piece)
+    raise ApplicationError(f"the iterable of an application yields bytes, not {type(piece).__name__}")
+
+
+def _checked(result: Any) -> Iterable[Any]:
+    if result is None or isinstance(result, bytes):
+        raise ApplicationError(f"an application returns an iterable of bytes, not {type(result).__name__}")
+    return (result,) if isinstance(result, str) else cast("Iterable[Any]", result)

@@ -1,0 +1,1 @@
+"""Tests of ``was``, what applications ask the outside world with."""

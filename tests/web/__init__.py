@@ -1,0 +1,1 @@
+"""Tests of the protocol engines and of the edge that serves them."""

@@ -1,0 +1,487 @@
+"""HTTP/1 connections: turns, deadlines, bodies, and clients that leave, on a clock that stands still."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from skitai.errors import ClientDisconnected
+from skitai.settings import Limits
+from tests.web.serving import Server, hello, request, split
+
+LIMITS = Limits(
+    keep_alive_timeout=2.0,
+    head_timeout=30.0,
+    body_min_rate=100,
+    body_min_rate_grace=5.0,
+    drain_timeout=60.0,
+    body_spool_size=1000,
+    max_post_body_size=100_000,
+    response_buffer_size=10_000,
+    max_head_size=4096,
+    max_target_size=1024,
+)
+
+
+def reading(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+    """Answer with the length of the body."""
+    size = len(environ["wsgi.input"].read())
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"%d" % size]
+
+
+class TurnTests(SynchronousTestCase):
+    """One request after the other."""
+
+    def test_answer_whole_and_byte_by_byte(self) -> None:
+        data = request("/a", method="POST", body=b"abc") + request("/b")
+        whole = Server(hello).ask(data)
+        self.assertEqual(whole.count(b"HTTP/1.1 200 OK\r\n"), 2)
+        self.assertEqual(Server(hello).ask(data, piece_size=1), whole)
+
+    def test_common_fields(self) -> None:
+        status, fields, body = split(Server(hello).ask(request("/x")))
+        self.assertEqual((status, body), ("HTTP/1.1 200 OK", b"/x"))
+        self.assertEqual(
+            fields,
+            {
+                "content-type": "text/plain",
+                "date": "Sun, 06 Nov 1994 08:49:37 GMT",
+                "server": "Skitai",
+                "content-length": "2",
+            },
+        )
+
+    def test_pipelined_requests_are_answered_in_order(self) -> None:
+        answer = Server(hello).ask(request("/1") + request("/2") + request("/3"))
+        places = [answer.index(path) for path in (b"\r\n\r\n/1", b"\r\n\r\n/2", b"\r\n\r\n/3")]
+        self.assertEqual(places, sorted(places))
+
+    def test_pipelined_request_waits_for_its_turn(self) -> None:
+        server = Server(hello)
+        pump = server.connect()
+        pump.send(request("/1") + request("/2"))
+        self.assertEqual(server.workers.queued, 1)
+        server.workers.step()
+        pump.flush()
+        self.assertEqual(pump.client.take().count(b"HTTP/1.1"), 1)
+        self.assertEqual(server.workers.queued, 1)
+
+    def test_many_pipelined_requests_do_not_recurse(self) -> None:
+        server = Server(hello, threads=0)
+        answer = server.ask(request() * 3000)
+        self.assertEqual(answer.count(b"200 OK"), 3000)
+
+    def test_reading_stops_while_too_much_is_pipelined(self) -> None:
+        server = Server(hello, LIMITS)
+        pump = server.connect()
+        pump.send(request("/first"))
+        pump.send(request("/more") * 400)
+        self.assertFalse(pump.server_transport.wants_to_read())
+        server.work(pump)
+        self.assertTrue(pump.server_transport.wants_to_read())
+        self.assertEqual(pump.client.take().count(b"200 OK"), 401)
+
+    def test_connection_close_is_honoured(self) -> None:
+        server = Server(hello)
+        pump = server.connect()
+        pump.send(request("/", "Connection: close") + request("/smuggled"))
+        server.work(pump)
+        answer = pump.client.take()
+        self.assertEqual(answer.count(b"HTTP/1.1"), 1)
+        self.assertEqual(split(answer)[1]["connection"], "close")
+        self.assertIsNotNone(pump.client.lost)
+
+    def test_http10_closes(self) -> None:
+        server = Server(hello)
+        pump = server.connect()
+        pump.send(request(version="1.0"))
+        server.work(pump)
+        self.assertEqual(split(pump.client.take())[1]["connection"], "close")
+        self.assertIsNotNone(pump.client.lost)
+
+    def test_http10_keep_alive(self) -> None:
+        server = Server(hello)
+        pump = server.connect()
+        pump.send(request("/", "Connection: keep-alive", version="1.0"))
+        server.work(pump)
+        self.assertEqual(split(pump.client.take())[1]["connection"], "keep-alive")
+        self.assertIsNone(pump.client.lost)
+
+    def test_head_has_length_but_no_body(self) -> None:
+        _, fields, body = split(Server(hello).ask(request("/abc", method="HEAD")))
+        self.assertEqual((fields["content-length"], body), ("4", b""))
+
+    def test_malformed_request_is_refused_with_a_page_and_closed(self) -> None:
+        server = Server(hello)
+        pump = server.connect()
+        pump.send(b"GET / HTTP/1.1\r\n\r\n" + request("/never"))
+        status, fields, body = split(pump.client.take())
+        self.assertEqual((status, fields["connection"]), ("HTTP/1.1 400 Bad Request", "close"))
+        self.assertIn(b"no Host field", body)
+        self.assertEqual(server.workers.queued, 0)
+        self.assertEqual([exchange.status for exchange in server.finished], [400])
+
+    def test_second_pipelined_request_malformed(self) -> None:
+        server = Server(hello)
+        answer = server.ask(request("/good") + b"bad\r\n\r\n")
+        self.assertEqual([answer.count(b"HTTP/1.1 200"), answer.count(b"HTTP/1.1 400")], [1, 1])
+
+    def test_finished_exchanges_are_recorded(self) -> None:
+        server = Server(hello)
+        server.ask(request("/12345"))
+        [exchange] = server.finished
+        self.assertEqual((exchange.status, exchange.body_sent, exchange.request.target), (200, 6, "/12345"))
+
+
+class DeadlineTests(SynchronousTestCase):
+    """What happens when time passes."""
+
+    def test_idle_connection_closes_after_keep_alive_timeout(self) -> None:
+        server = Server(hello, LIMITS)
+        pump = server.connect()
+        pump.send(request())
+        server.work(pump)
+        pump.advance(1.75)
+        self.assertIsNone(pump.client.lost)
+        pump.advance(0.5)
+        self.assertIsNotNone(pump.client.lost)
+        self.assertEqual(server.site.channels, set())
+
+    def test_keep_alive_timer_never_cuts_a_request_in_work(self) -> None:
+        server = Server(hello, LIMITS)
+        pump = server.connect()
+        pump.send(request())
+        for _ in range(100):
+            pump.advance(10)
+        server.work(pump)
+        self.assertIn(b"200 OK", pump.client.take())
+
+    def test_slow_head_is_408(self) -> None:
+        server = Server(hello, LIMITS)
+        pump = server.connect()
+        for byte in b"GET / HTTP/1.1\r\nHost: a\r\nX: yyyyyyyyyyyyyyyyyy":
+            pump.send(bytes([byte]))
+            pump.advance(0.9)
+        self.assertIn(b"408 Request Timeout", pump.client.take())
+        self.assertIsNotNone(pump.client.lost)
+
+    def test_silent_connection_closes_without_a_word(self) -> None:
+        server = Server(hello, LIMITS)
+        pump = server.connect()
+        pump.advance(29)
+        self.assertIsNone(pump.client.lost)
+        pump.advance(1.5)
+        self.assertIsNotNone(pump.client.lost)
+        self.assertEqual(pump.client.take(), b"")
+
+    def test_slow_small_body_is_408_before_a_thread_is_taken(self) -> None:
+        server = Server(reading, LIMITS)
+        pump = server.connect()
+        pump.send(request("/", "Content-Length: 500", method="POST"))
+        for _ in range(30):
+            pump.send(b"x")
+            pump.advance(0.25)
+        self.assertIn(b"408 Request Timeout", pump.client.take())
+        self.assertEqual(server.workers.queued, 0)
+
+    def test_body_above_the_least_rate_is_not_cut(self) -> None:
+        server = Server(reading, LIMITS)
+        pump = server.connect()
+        pump.send(request("/", "Content-Length: 900", method="POST"))
+        for _ in range(9):
+            pump.send(b"x" * 100)
+            pump.advance(0.9)
+        server.work(pump)
+        self.assertEqual(split(pump.client.take())[2], b"900")
+
+    def test_client_that_does_not_read_is_cut_off(self) -> None:
+        def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+            start_response("200 OK", [("Content-Type", "application/octet-stream")])
+            return [b"x" * 1_000_000]
+
+        server = Server(app, LIMITS)
+        pump = server.connect()
+        pump.stop_reading()
+        pump.send(request())
+        server.work(pump)
+        pump.advance(59)
+        self.assertEqual(len(server.site.channels), 1)
+        pump.advance(2)
+        self.assertEqual(server.site.channels, set())
+
+
+class BodyTests(SynchronousTestCase):
+    """Bodies that come, and those that do not."""
+
+    def test_small_body_is_whole_before_a_job_is_queued(self) -> None:
+        server = Server(reading, LIMITS)
+        pump = server.connect()
+        pump.send(request("/", "Content-Length: 10", method="POST") + b"12345")
+        self.assertEqual(server.workers.queued, 0)
+        pump.send(b"67890")
+        self.assertEqual(server.workers.queued, 1)
+
+    def test_large_body_is_handed_over_at_once_and_held_back(self) -> None:
+        server = Server(reading, LIMITS)
+        pump = server.connect()
+        pump.send(request("/", "Content-Length: 50000", method="POST"))
+        self.assertEqual(server.workers.queued, 1)
+        pump.send(b"x" * 5000)
+        self.assertFalse(pump.server_transport.wants_to_read())
+        pump.advance(1000)  # it is the application that is slow
+        self.assertIsNone(pump.client.lost)
+
+    def test_chunked_body_becomes_a_content_length_when_small(self) -> None:
+        seen: list[dict[str, Any]] = []
+
+        def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+            seen.append(environ)
+            return reading(environ, start_response)
+
+        data = request("/", "Transfer-Encoding: chunked", method="POST") + b"3\r\nabc\r\n2\r\nde\r\n0\r\nX: y\r\n\r\n"
+        self.assertEqual(split(Server(app).ask(data))[2], b"5")
+        self.assertEqual(seen[0]["CONTENT_LENGTH"], "5")
+
+    def test_announced_length_over_the_limit_is_413_at_once(self) -> None:
+        server = Server(reading, LIMITS)
+        pump = server.connect()
+        pump.send(request("/", "Content-Length: 100001", "Expect: 100-continue", method="POST"))
+        answer = pump.client.take()
+        self.assertIn(b"413 ", answer)
+        self.assertNotIn(b"100 Continue", answer)
+        self.assertEqual(server.workers.queued, 0)
+
+    def test_unread_small_rest_is_dropped_and_the_connection_kept(self) -> None:
+        server = Server(hello, LIMITS)
+        pump = server.connect()
+        pump.send(request("/1", "Content-Length: 1500", method="POST") + b"x" * 700)
+        server.work(pump)
+        pump.send(b"y" * 800 + request("/2"))
+        server.work(pump)
+        answer = pump.client.take()
+        self.assertEqual(answer.count(b"200 OK"), 2)
+
+    def test_early_answer_to_a_large_body_closes(self) -> None:
+        server = Server(hello, LIMITS)
+        pump = server.connect()
+        pump.send(request("/1", "Content-Length: 90000", method="POST"))
+        server.work(pump)
+        self.assertEqual(split(pump.client.take())[1]["connection"], "close")
+
+    def test_continue_is_sent_when_the_application_reads(self) -> None:
+        steps: list[str] = []
+
+        def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+            steps.append("called")
+            start_response("200 OK", [])
+            return [b"never read"]
+
+        server = Server(app, LIMITS)
+        pump = server.connect()
+        pump.send(request("/", "Content-Length: 5", "Expect: 100-continue", method="POST"))
+        self.assertEqual(pump.client.take(), b"")
+        server.work(pump)
+        answer = pump.client.take()
+        self.assertNotIn(b"100 Continue", answer)
+        self.assertEqual(split(answer)[1]["connection"], "close")
+
+    def test_continue_with_threads_0(self) -> None:
+        server = Server(reading, LIMITS, threads=0)
+        pump = server.connect()
+        pump.send(request("/", "Content-Length: 5", "Expect: 100-continue", method="POST"))
+        self.assertEqual(pump.client.take(), b"HTTP/1.1 100 Continue\r\n\r\n")
+        pump.send(b"12345")
+        self.assertEqual(split(pump.client.take())[2], b"5")
+
+    def test_broken_chunk_is_400_and_nothing_behind_it_is_a_request(self) -> None:
+        server = Server(reading, LIMITS)
+        data = request("/", "Transfer-Encoding: chunked", method="POST") + b"zz\r\n" + request("/smuggled")
+        answer = server.ask(data)
+        self.assertEqual(answer.count(b"HTTP/1.1"), 1)
+        self.assertIn(b"400 Bad Request", answer)
+
+
+class StreamTests(SynchronousTestCase):
+    """Answers that go out piece by piece."""
+
+    def test_unknown_length_is_chunked(self) -> None:
+        def app(environ: dict[str, Any], start_response: Any) -> Any:
+            start_response("200 OK", [])
+            return iter([b"hello", b"", b"world!"])
+
+        _, fields, body = split(Server(app).ask(request()))
+        self.assertEqual(fields["transfer-encoding"], "chunked")
+        self.assertEqual(body, b"5\r\nhello\r\n6\r\nworld!\r\n0\r\n\r\n")
+
+    def test_unknown_length_in_http10_ends_with_the_connection(self) -> None:
+        def app(environ: dict[str, Any], start_response: Any) -> Any:
+            start_response("200 OK", [])
+            return iter([b"hello", b"world!"])
+
+        server = Server(app)
+        pump = server.connect()
+        pump.send(request("/", "Connection: keep-alive", version="1.0"))
+        server.work(pump)
+        _, fields, body = split(pump.client.take())
+        self.assertEqual((fields["connection"], body), ("close", b"helloworld!"))
+        self.assertIsNotNone(pump.client.lost)
+
+    def test_reactor_producer_is_paced_by_the_client(self) -> None:
+        given: list[int] = []
+
+        def app(environ: dict[str, Any], start_response: Any) -> Any:
+            start_response("200 OK", [])
+            for number in range(1000):
+                given.append(number)
+                yield b"x" * 10_000
+
+        server = Server(app, LIMITS, threads=0)
+        pump = server.connect()
+        pump.stop_reading()
+        pump.send(request())
+        self.assertLess(len(given), 40)
+        pump.resume_reading()
+        self.assertEqual(len(given), 1000)
+        self.assertTrue(pump.client.take().endswith(b"0\r\n\r\n"))
+
+
+class LeavingTests(SynchronousTestCase):
+    """Clients that go away."""
+
+    def test_while_queued_the_job_is_dropped(self) -> None:
+        server = Server(hello)
+        pump = server.connect()
+        pump.send(request())
+        self.assertEqual(server.workers.queued, 1)
+        pump.client_transport.abortConnection()
+        pump.flush()
+        self.assertEqual(server.workers.queued, 0)
+        self.assertEqual([exchange.status for exchange in server.finished], [499])
+
+    def test_while_running_the_application_can_see_it(self) -> None:
+        seen: list[bool] = []
+        server: Server
+
+        def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+            gone = environ["skitai.client_disconnected"]
+            seen.append(gone())
+            pump.client_transport.abortConnection()
+            pump.flush()
+            seen.append(gone())
+            return hello(environ, start_response)
+
+        server = Server(app)
+        pump = server.connect()
+        pump.send(request())
+        server.workers.step()
+        self.assertEqual(seen, [False, True])
+        self.assertEqual(len(server.finished), 1)
+
+    def test_while_streaming_close_is_called(self) -> None:
+        closed: list[str] = []
+
+        class Pieces:
+            def __iter__(self) -> Any:
+                yield b"one"
+                pump.client_transport.abortConnection()
+                pump.flush()
+                yield b"two"
+                closed.append("went on")
+                yield b"three"
+
+            def close(self) -> None:
+                closed.append("closed")
+
+        def app(environ: dict[str, Any], start_response: Any) -> Any:
+            start_response("200 OK", [])
+            return Pieces()
+
+        server = Server(app)
+        pump = server.connect()
+        pump.send(request())
+        server.workers.step()
+        self.assertEqual(closed, ["closed"])
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_while_sending_the_body(self) -> None:
+        errors: list[BaseException] = []
+
+        def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+            try:
+                environ["wsgi.input"].read()
+            except OSError as error:
+                errors.append(error)
+                raise
+            return hello(environ, start_response)
+
+        server = Server(app, LIMITS)
+        pump = server.connect()
+        pump.send(request("/", "Content-Length: 50000", method="POST") + b"x" * 100)
+        pump.client_transport.abortConnection()
+        pump.flush()
+        server.work(pump)
+        self.assertEqual(server.workers.queued, 0)
+        self.assertEqual([exchange.status for exchange in server.finished], [499])
+        self.assertTrue(all(isinstance(error, ClientDisconnected) for error in errors))
+
+    def test_half_closed_client_gets_a_quick_answer(self) -> None:
+        server = Server(hello)
+        pump = server.connect()
+        pump.send(request("/quick"))
+        pump.client_transport.loseWriteConnection()
+        pump.flush()
+        server.work(pump)
+        self.assertTrue(pump.client.take().endswith(b"/quick"))
+        pump.advance(1)
+        self.assertIsNotNone(pump.client.lost)
+
+    def test_half_closed_client_is_gone_after_a_grace(self) -> None:
+        server = Server(hello)
+        pump = server.connect()
+        pump.send(request("/slow"))
+        pump.client_transport.loseWriteConnection()
+        pump.flush()
+        pump.advance(0.25)
+        self.assertEqual(server.workers.queued, 1)
+        pump.advance(0.5)
+        self.assertEqual(server.workers.queued, 0)
+
+
+class DrainTests(SynchronousTestCase):
+    """The server stops."""
+
+    def test_idle_connections_close(self) -> None:
+        server = Server(hello)
+        pump = server.connect()
+        pump.send(request())
+        server.work(pump)
+        done = server.site.drain()
+        self.assertNoResult(done)
+        pump.advance(0.5)
+        self.successResultOf(done)
+        self.assertIsNotNone(pump.client.lost)
+
+    def test_running_request_finishes_and_says_close(self) -> None:
+        server = Server(hello)
+        pump = server.connect()
+        pump.send(request())
+        done = server.site.drain()
+        pump.advance(5)
+        self.assertNoResult(done)
+        server.work(pump)
+        status, fields, _ = split(pump.client.take())
+        self.assertEqual((status, fields["connection"]), ("HTTP/1.1 200 OK", "close"))
+        self.successResultOf(done)
+
+    def test_without_connections_it_is_over_at_once(self) -> None:
+        self.successResultOf(Server(hello).site.drain())
+
+    def test_abort_closes_everything(self) -> None:
+        server = Server(hello)
+        pumps = [server.connect() for _ in range(3)]
+        server.site.abort()
+        for pump in pumps:
+            pump.flush()
+        self.assertEqual(server.site.channels, set())

@@ -1,0 +1,199 @@
+"""Application threads: real ones, because they are what is tested. Nothing sleeps: every wait is for an event."""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.python.threadpool import ThreadPool
+from twisted.trial.unittest import SynchronousTestCase
+
+from skitai.testing.clock import Reactor
+from skitai.web.workers import Workers
+
+TIMEOUT = 10.0
+
+
+class FunctionJob:
+    """A function as a job."""
+
+    def __init__(self, function: Any) -> None:
+        self.function = function
+
+    def run(self) -> None:
+        """Call it."""
+        self.function()
+
+    def __str__(self) -> str:
+        return "the job"
+
+
+class WakingReactor(Reactor):
+    """Counts how often it is woken, and tells the test."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wakes = 0
+        self.woken = threading.Event()
+        self.waiting: list[Any] = []
+
+    def callFromThread(self, callable: Any, *args: object, **kwargs: object) -> None:  # noqa: A002
+        """Keep the call for ``run_calls``."""
+        self.wakes += 1
+        self.waiting.append((callable, args))
+        self.woken.set()
+
+    def run_calls(self) -> None:
+        """Do what threads asked for."""
+        self.woken.wait(TIMEOUT)
+        self.woken.clear()
+        calls, self.waiting = self.waiting, []
+        for function, args in calls:
+            function(*args)
+
+
+class WorkersTests(SynchronousTestCase):
+    """Queue, threads, and the way back."""
+
+    def setUp(self) -> None:
+        self.reactor = WakingReactor()
+        self.pool = ThreadPool(0, 8)
+        self.pool.start()
+        self.addCleanup(self.pool.stop)
+
+    def workers(self, threads: int = 1, max_queued: int = 10) -> Workers:
+        """Return started workers that end with the test."""
+        workers = Workers(self.reactor, self.pool, threads, max_queued)
+        workers.start()
+        self.addCleanup(workers.stop)
+        return workers
+
+    def block(self, workers: Workers) -> threading.Event:
+        """Occupy one thread until the event that is returned is set."""
+        running, release = threading.Event(), threading.Event()
+        self.addCleanup(release.set)
+
+        def wait() -> None:
+            running.set()
+            release.wait(TIMEOUT)
+
+        workers.submit(FunctionJob(wait))
+        self.assertTrue(running.wait(TIMEOUT))
+        return release
+
+    def test_a_job_runs_in_another_thread(self) -> None:
+        workers = self.workers()
+        done = threading.Event()
+        seen: list[bool] = []
+        workers.submit(FunctionJob(lambda: (seen.append(workers.in_reactor()), done.set())))
+        self.assertTrue(done.wait(TIMEOUT))
+        self.assertEqual(seen, [False])
+        self.assertTrue(workers.in_reactor())
+
+    def test_jobs_run_at_once_in_as_many_threads(self) -> None:
+        workers = self.workers(threads=4)
+        barrier = threading.Barrier(5)
+        for _ in range(4):
+            workers.submit(FunctionJob(lambda: barrier.wait(TIMEOUT)))
+        barrier.wait(TIMEOUT)
+
+    def test_full_queue_refuses(self) -> None:
+        workers = self.workers(max_queued=2)
+        self.block(workers)
+        accepted = [workers.submit(FunctionJob(lambda: None)) for _ in range(3)]
+        self.assertEqual(accepted, [True, True, False])
+
+    def test_cancelled_job_never_runs_and_makes_room(self) -> None:
+        workers = self.workers(max_queued=1)
+        release = self.block(workers)
+        ran: list[str] = []
+        job = FunctionJob(lambda: ran.append("cancelled"))
+        workers.submit(job)
+        self.assertTrue(workers.cancel(job))
+        self.assertFalse(workers.cancel(job))
+        done = threading.Event()
+        self.assertTrue(workers.submit(FunctionJob(done.set)))
+        release.set()
+        self.assertTrue(done.wait(TIMEOUT))
+        self.assertEqual(ran, [])
+
+    def test_running_job_can_not_be_cancelled(self) -> None:
+        workers = self.workers()
+        self.block(workers)
+        [(job, _)] = workers.busy()
+        self.assertFalse(workers.cancel(job))
+
+    def test_busy_tells_what_runs(self) -> None:
+        workers = self.workers()
+        self.block(workers)
+        [(job, seconds)] = workers.busy()
+        self.assertEqual(str(job), "the job")
+        self.assertGreaterEqual(seconds, 0)
+
+    def test_job_that_raises_is_logged_and_the_thread_lives(self) -> None:
+        workers = self.workers()
+
+        def fail() -> None:
+            raise ZeroDivisionError
+
+        done = threading.Event()
+        workers.submit(FunctionJob(fail))
+        workers.submit(FunctionJob(done.set))
+        self.assertTrue(done.wait(TIMEOUT))
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_context_variables_do_not_leak_into_the_next_job(self) -> None:
+        workers = self.workers()
+        variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="unset")
+        seen: list[str] = []
+        done = threading.Event()
+        workers.submit(FunctionJob(lambda: variable.set("first")))
+        workers.submit(FunctionJob(lambda: (seen.append(variable.get()), done.set())))
+        self.assertTrue(done.wait(TIMEOUT))
+        self.assertEqual(seen, ["unset"])
+
+    def test_calls_to_the_reactor_keep_their_order_and_share_a_wake_up(self) -> None:
+        workers = self.workers()
+        done = threading.Event()
+        order: list[int] = []
+
+        def call() -> None:
+            for number in range(100):
+                workers.to_reactor(order.append, number)
+            done.set()
+
+        workers.submit(FunctionJob(call))
+        self.assertTrue(done.wait(TIMEOUT))
+        self.assertEqual(self.reactor.wakes, 1)
+        self.reactor.run_calls()
+        self.assertEqual(order, list(range(100)))
+
+    def test_a_call_that_fails_does_not_stop_the_others(self) -> None:
+        workers = self.workers()
+        order: list[int] = []
+        workers.to_reactor(lambda: 1 / 0)
+        workers.to_reactor(order.append, 1)
+        self.reactor.run_calls()
+        self.assertEqual(order, [1])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_without_threads_jobs_run_at_once(self) -> None:
+        workers = self.workers(threads=0)
+        ran: list[bool] = []
+        workers.submit(FunctionJob(lambda: ran.append(workers.in_reactor())))
+        self.assertEqual(ran, [True])
+
+    def test_stop_waits_for_what_runs_and_what_is_queued(self) -> None:
+        workers = Workers(self.reactor, self.pool, 1, 10)
+        workers.start()
+        release = self.block(workers)
+        ran: list[str] = []
+        workers.submit(FunctionJob(lambda: ran.append("queued")))
+        stopped: Deferred[None] = workers.stop()
+        self.assertNoResult(stopped)
+        release.set()
+        self.reactor.run_calls()
+        self.successResultOf(stopped)
+        self.assertEqual(ran, ["queued"])
