@@ -52,12 +52,13 @@ class ChunkedDecoder:
         fault: What is wrong with the body, None as long as nothing is; nothing more is decoded after it.
     """
 
-    __slots__ = ("fault", "_buffer", "_max_trailers", "_remaining", "_state", "trailers")
+    __slots__ = ("fault", "_buffer", "_max_trailers", "_remaining", "_scanned", "_state", "trailers")
 
     def __init__(self, max_trailers_size: int) -> None:
         self._state = _State.SIZE
         self._buffer = b""
         self._remaining = 0
+        self._scanned = 0
         self._max_trailers = max_trailers_size
         self.trailers: HeaderList = []
         self.fault: PeerError | None = None
@@ -131,13 +132,15 @@ class ChunkedDecoder:
         if buffer[at : at + 2] == b"\r\n":
             self._state = _State.DONE
             return at + 2
-        end = buffer.find(b"\r\n\r\n", at, at + self._max_trailers)
-        bare = _BARE.search(buffer, at, end + 1 if end >= 0 else min(len(buffer), at + self._max_trailers))
+        scanned = at + self._scanned
+        end = buffer.find(b"\r\n\r\n", scanned, at + self._max_trailers)
+        bare = _BARE.search(buffer, scanned, end + 1 if end >= 0 else min(len(buffer), at + self._max_trailers))
         if bare is not None:
             raise BodyError(400, "a bare CR, a bare LF or a NUL in the trailers")
         if end < 0:
             if len(buffer) - at >= self._max_trailers:
                 raise PeerError(431, f"the trailers are larger than {self._max_trailers:,} bytes")
+            self._scanned = max(0, len(buffer) - at - 3)
             return -1
         while at < end + 2:
             match = FIELD_LINE.match(buffer, at, end + 2)
@@ -145,7 +148,7 @@ class ChunkedDecoder:
                 raise BodyError(400, "a malformed trailer field")
             name = lower_name(match.group(1))
             if name not in _NOT_IN_TRAILERS:
-                self.trailers.append((name, match.group(2)))
+                self.trailers.append((name, match.group(2).strip(b" \t")))
             at = match.end()
         self._state = _State.DONE
         return end + 4

@@ -32,6 +32,7 @@ _REQUEST_LINE: Final = re.compile(rb"(" + TOKEN + rb") ([\x21\x22\x24-\x7e]+) HT
 _ABSOLUTE_FORM: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://([^/?]*)([^?]*)(?:\?(.*))?", re.ASCII)
 _BARE: Final = re.compile(rb"(?<!\r)\n|\r(?=[^\n])|\0")
 _FRAMING: Final = frozenset((b"host", b"content-length", b"transfer-encoding", b"connection", b"expect"))
+_EMPTY_LINES: Final = re.compile(rb"(?:\r\n)+")
 _SYNTHETIC_LINE: Final = b"GET / HTTP/1.1\r\n"
 
 
@@ -141,8 +142,9 @@ class ServerConnection:
         end = buffer.find(b"\r\n\r\n", self._scanned)
         if end < 0 or buffer[0] == 13:
             # RFC 9112 section 2.2: empty lines before a request line are ignored.
-            while buffer.startswith(b"\r\n"):
-                buffer = self._buffer = buffer[2:]
+            if buffer.startswith(b"\r\n"):
+                blank = _EMPTY_LINES.match(buffer)
+                buffer = self._buffer = buffer[blank.end() if blank is not None else 0 :]
                 self._scanned = 0
             end = buffer.find(b"\r\n\r\n", self._scanned)
             if end < 0:
@@ -259,7 +261,7 @@ class ServerConnection:
                 return self._refuse(400, "a malformed header field")
             name = lower_name(match.group(1))
             if name == b"transfer-encoding":
-                codings.append(match.group(2))
+                codings.append(match.group(2).strip(b" \t"))
             elif name == b"content-length":
                 lengths += 1
             at = match.end()

@@ -13,7 +13,7 @@ import socket
 import ssl
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from tests.functional.process import PATIENCE, Server
 
@@ -234,6 +234,20 @@ class Shared:
         return wire
 
 
+class Case:
+    """Names the case of a table in whatever goes wrong inside."""
+
+    def __init__(self, value: object) -> None:
+        self._value = value
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if isinstance(error, Exception) and not isinstance(error, AssertionError):
+            raise AssertionError(f"{self._value!r}: {error!r}") from error
+
+
 def write(directory: str, name: str, text: str | bytes) -> str:
     """Write a file; return its path."""
     path = os.path.join(directory, name)
@@ -241,7 +255,3 @@ def write(directory: str, name: str, text: str | bytes) -> str:
     with open(path, "wb") as file:
         file.write(text if isinstance(text, bytes) else text.encode())
     return path
-
-
-def statuses(replies: Iterable[Reply]) -> list[int]:
-    return [reply.status for reply in replies]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.functional.blackbox import Reply, Shared, Wire
+from tests.functional.blackbox import Case, Reply, Shared
 
 APPLICATION = """\
 import json
@@ -15,7 +16,7 @@ seen = []
 def app(environ, start_response):
     path = environ["PATH_INFO"]
     if path == "/seen":
-        body = json.dumps(seen).encode()
+        body = json.dumps([path[:40] for path in seen]).encode()
         start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
         return [body]
     seen.append(path)
@@ -63,8 +64,6 @@ SMUGGLED = "GET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 def environ(reply: Reply) -> dict[str, str]:
-    import json
-
     result = json.loads(reply.body)
     assert isinstance(result, dict)
     return result
@@ -153,7 +152,7 @@ class HeadTests(SynchronousTestCase):
             "Transfer-Encoding:",
         ):
             data = f"{POST}{fields}\r\n\r\n"
-            with self.subTest_(fields), site.raw(data + "abc" + SMUGGLED) as wire:
+            with Case(fields), site.raw(data + "abc" + SMUGGLED) as wire:
                 reply = wire.receive()
                 # A coding that is not the last one may be called unknown as well.
                 allowed = (400, 501) if "Transfer" in fields else (400, 413) if "9999" in fields else (400,)
@@ -170,10 +169,9 @@ class HeadTests(SynchronousTestCase):
 
     def test_unknown_versions_are_505(self) -> None:
         for version in ("2.0", "1.2", "3.0", "0.9", "9.9"):
-            with self.subTest_(version), site.raw(f"GET / HTTP/{version}\r\nHost: localhost\r\n\r\n" + SMUGGLED) as wire:
-                reply = wire.receive()
+            with Case(version), site.raw(f"GET / HTTP/{version}\r\nHost: localhost\r\n\r\n") as wire:
                 # A higher minor version is served as the highest known one (RFC 9110 2.5), or refused.
-                self.assertIn(reply.status, (200, 505) if version == "1.2" else (505,), version)
+                self.assertIn(wire.receive().status, (200, 505) if version == "1.2" else (505,), version)
 
     def test_bad_chunks_are_400(self) -> None:
         head = POST + "Transfer-Encoding: chunked\r\n\r\n"
@@ -183,7 +181,7 @@ class HeadTests(SynchronousTestCase):
             "1;a\rb\r\na\r\n0\r\n\r\n", "1;\x00\r\na\r\n0\r\n\r\n", "1_0\r\n", "0\r\nA b: c\r\n\r\n",
             "0\r\nbad\r\n\r\n",
         ):  # fmt: skip
-            with self.subTest_(body), site.raw(head + body + SMUGGLED) as wire:
+            with Case(body), site.raw(head + body + SMUGGLED) as wire:
                 reply = wire.receive()
                 self.assertIn(reply.status, (400, 413) if body.startswith("ff") else (400,), body)
                 self.assertEqual(wire.rest(), b"", body)
@@ -333,9 +331,6 @@ class AcceptedTests(SynchronousTestCase):
         self.assertNotIn("forged", str(seen))
         self.assertEqual(seen.get("CONTENT_LENGTH", ""), "")
 
-    def test_proxy_field_is_not_the_variable_of_clients(self) -> None:
-        self.assertNotIn("HTTP_PROXY", environ(site.ask("/", "Proxy: http://evil/")))
-
     def test_a_date_is_always_there(self) -> None:
         pattern = r"^(Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d [A-Z][a-z][a-z] \d{4} \d\d:\d\d:\d\d GMT$"
         self.assertRegex(site.ask("/").get("date"), pattern)
@@ -481,17 +476,9 @@ class PipelineTests(SynchronousTestCase):
             self.assertEqual(wire.rest(), b"")
 
     def test_connections_and_requests_are_counted(self) -> None:
-        with site.connect() as wire:
-            ids = [wire.ask("/", "X-Nothing: 1") for _ in range(2)]
-        del ids
         with site.raw(GET + "A : b\r\n\r\n") as first, site.raw(GET + "\r\n" + GET + "A : b\r\n\r\n") as second:
             one = re.search(r"C(\d+)-R(\d+)", first.receive().text)
             second.receive()
             two = re.search(r"C(\d+)-R(\d+)", second.receive().text)
             assert one is not None and two is not None
             self.assertNotEqual(one[1], two[1])
-
-
-def send_all(wire: Wire, *requests: str) -> None:
-    for request in requests:
-        wire.send(request)
