@@ -13,6 +13,7 @@ daemons and left behind. When even that does not end the process, ``skitai.signa
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -90,6 +91,8 @@ class WebService(Service):
     def startService(self) -> None:
         """Start the application threads. Connections are accepted as soon as the reactor runs."""
         super().startService()  # type: ignore[no-untyped-call]
+        # What is there now stays: the collector need not look at it again and again while requests wait.
+        gc.freeze()
         self.parts.workers.start()
         self.parts.access_log.start()
         self.parts.reactor.callWhenRunning(self._started)

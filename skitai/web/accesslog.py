@@ -1,9 +1,10 @@
-"""The request log: finished exchanges are gathered, formatted in batches off the hot path, and written.
+"""The request log: lines of finished exchanges are gathered and written in batches.
 
-``record`` only appends the exchange to a list, from whatever thread finished it. The reactor takes what has gathered,
-formats it and writes it in one piece: every ``BUSY_PERIOD`` seconds while there is something, less and less often, down
-to every ``IDLE_PERIOD``, while there is nothing. A thread other than the reactor's can start no timer and need not wake
-the reactor for a line in a log; that is why the timer never rests altogether.
+``record`` makes the line, in whatever thread finished the exchange and after its answer has left. To keep the exchange
+and format it later takes twice as long: by then it has been pushed out of the processor's caches, and has kept others
+out. The reactor writes what has gathered in one piece: every ``BUSY_PERIOD`` seconds while there is something, less and
+less often, down to every ``IDLE_PERIOD``, while there is nothing. A thread other than the reactor's can start no timer
+and need not wake the reactor for a line in a log; that is why the timer never rests altogether.
 
 Layer 2. It knows nothing of files: ``write`` gets text. What a line looks like is ``skitai.web.loglines``' business.
 """
@@ -52,17 +53,24 @@ class AccessLog:
         self._clock = clock
         self._now = now
         self._line: LineFormat = JSONLines() if format == "json" else TextLines()
-        self._pending: list[Exchange] = []
+        self._pending: list[str] = []
+        self._offset = now() - clock.seconds()
         self._timer: IDelayedCall | None = None
         self._period = BUSY_PERIOD
         self._failing = False
 
     def record(self, exchange: Exchange) -> None:
-        """Take a finished exchange; it must not change any more.
+        """Make the line of a finished exchange.
 
         Thread: any.
         """
-        self._pending.append(exchange)
+        try:
+            if not exchange.finished:
+                # The client was gone before the end: this is when we were done with it.
+                exchange.finished = self._clock.seconds()
+            self._pending.append(self._line(exchange, self._offset))
+        except Exception:
+            _log.failure("a request can not be logged: {exchange!r}", exchange=exchange.request)
 
     def start(self) -> None:
         """Begin to write from time to time.
@@ -102,9 +110,8 @@ class AccessLog:
         if not count:
             return
         # Others only ever append, so the first ``count`` are ours to take without a lock.
-        batch = pending[:count]
+        text = "".join(pending[:count])
         del pending[:count]
-        text = self._format(batch)
         try:
             self._write(text)
         except Exception:
@@ -115,21 +122,8 @@ class AccessLog:
         else:
             self._failing = False
 
-    def _format(self, batch: list[Exchange]) -> str:
-        line, lines = self._line, []
-        now = self._clock.seconds()
-        offset = self._now() - now
-        for exchange in batch:
-            if not exchange.finished:
-                # The client left before the end.
-                exchange.finished = now
-            try:
-                lines.append(line(exchange, offset))
-            except Exception:
-                _log.failure("{request!r} can not be written to the request log", request=exchange.request)
-        return "".join(lines)
-
     def _turn(self) -> None:
+        self._offset = self._now() - self._clock.seconds()  # the wall clock may have been set
         busy = bool(self._pending)
         self._period = BUSY_PERIOD if busy else min(self._period * 2, IDLE_PERIOD)
         self._timer = self._clock.callLater(self._period, self._turn)

@@ -16,13 +16,18 @@ from __future__ import annotations
 
 import enum
 import io
+import sys
 import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import BinaryIO, Protocol, cast
+from typing import BinaryIO, Final, Protocol, cast
 
-from skitai.errors import BodyTooLarge, PeerError
+from skitai.errors import ApplicationError, BodyTooLarge, PeerError
+
+
+UNCLAIMED_SIZE: Final = 1 << 16
+"""Bytes of a body that are kept before a handler says what it wants with it; then reading stops."""
 
 
 class BodySource(Protocol):
@@ -69,9 +74,10 @@ class IncomingBody:
         self._chunks: deque[bytes] = deque()
         self._waiting = 0
         self._limit = -1
-        self._high_water = 0
+        self._high_water = UNCLAIMED_SIZE
         self._paused = False
         self._ended = False
+        self._lost = False
         self._changed = threading.Condition()
         self._spool: io.BytesIO | tempfile.SpooledTemporaryFile[bytes] | None = None
         self._done: Callable[[BinaryIO | None], None] | None = None
@@ -86,6 +92,11 @@ class IncomingBody:
         """Whether it is the client's turn: the body is not complete and nothing here holds it up. Thread: reactor."""
         return not (self._ended or self._paused or self._continue_owed)
 
+    @property
+    def paused(self) -> bool:
+        """Whether reading is to stop because too much waits for the reader. Thread: any."""
+        return self._paused
+
     def collect(self, limit: int, spool_size: int, done: Callable[[BinaryIO | None], None]) -> None:
         """Call ``done`` when the body has come whole.
 
@@ -96,11 +107,10 @@ class IncomingBody:
 
         Thread: reactor.
         """
-        self._mode = _Mode.COLLECTING
+        self._claim(_Mode.COLLECTING)
         self._limit = limit
         self._done = done
-        if self._length > limit:
-            self.fail(BodyTooLarge(limit))
+        if self._is_too_large():
             return
         in_memory = 0 <= self._length <= spool_size
         self._spool = io.BytesIO() if in_memory else tempfile.SpooledTemporaryFile(max_size=spool_size)  # noqa: SIM115
@@ -123,17 +133,31 @@ class IncomingBody:
 
         Thread: reactor.
         """
-        self._mode = _Mode.GATHERING
+        self._claim(_Mode.GATHERING)
         self._limit = limit
         self._high_water = spool_size
         self._done = done
-        if self._length > limit:
-            self.fail(BodyTooLarge(limit))
-        elif self._ended:
+        if self._is_too_large():
+            return
+        if self._ended:
             self._tell()
         elif self._continue_owed or self._length > spool_size:
             # Whoever waits for 100 (Continue) gets it when the application reads, so the application must run first.
             self._begin_stream()
+
+    def _claim(self, mode: _Mode) -> None:
+        self._mode = mode
+        if self._paused:
+            self._paused = False
+            self._source.resume_body()
+
+    def _is_too_large(self) -> bool:
+        """Refuse a body that is known to exceed the limit; return whether it does."""
+        if self._length <= self._limit and self.received <= self._limit:
+            return False
+        self._ended = False  # whole, but not taken
+        self.fail(BodyTooLarge(self._limit))
+        return True
 
     def _begin_stream(self) -> None:
         self._mode = _Mode.STREAMING
@@ -144,10 +168,12 @@ class IncomingBody:
     def discard(self) -> None:
         """Drop what has come and what still comes: the response is complete. Thread: reactor."""
         with self._changed:
+            self._lost = bool(self._chunks) or not self._ended
             self._mode = _Mode.DISCARDED
             self._chunks.clear()
             self._waiting = 0
             resume, self._paused = self._paused, False
+            self._changed.notify()
         if resume:
             self._source.resume_body()
 
@@ -167,7 +193,7 @@ class IncomingBody:
             self._chunks.append(data)
             self._waiting += len(data)
             self._changed.notify()
-            pause = self._mode is _Mode.STREAMING and self._waiting > self._high_water and not self._paused
+            pause = self._mode is not _Mode.GATHERING and self._waiting > self._high_water and not self._paused
             if pause:
                 self._paused = True
         if pause:
@@ -197,15 +223,18 @@ class IncomingBody:
 
         Raises:
             BodyError, ClientDisconnected: The body ended other than well.
+            ApplicationError: The response is complete: what was not read until then is dropped.
 
         Thread: application.
         """
         with self._changed:
             if not self._chunks and not self._ended:
                 self._ask()
-                while not self._chunks and not self._ended:
+                while not self._chunks and not self._ended and self._mode is not _Mode.DISCARDED:
                     self._changed.wait()
             if not self._chunks:
+                if self._lost and self.error is None:
+                    raise ApplicationError("the body of a request can not be read after its response is complete")
                 if self.error is not None:
                     raise self.error
                 return b""
@@ -228,7 +257,8 @@ class IncomingBody:
                 self._source.send_continue()
 
     def _store(self, data: bytes) -> None:
-        assert self._spool is not None
+        if self._spool is None:  # a piece before this one could not be stored
+            return
         try:
             self._spool.write(data)
         except OSError as error:  # the disk is full
@@ -261,6 +291,9 @@ class _BodyReader(io.RawIOBase):
 
     def readable(self) -> bool:
         return True
+
+    def readall(self) -> bytes:
+        return b"".join(iter(lambda: self._body.read_some(sys.maxsize), b""))
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         piece = self._body.read_some(len(buffer))

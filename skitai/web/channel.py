@@ -40,7 +40,7 @@ from skitai.web.exchange import DONE, GONE, STARTED, WAITING, Exchange, Peers
 from skitai.web.http1 import ServerConnection
 from skitai.web.http1_writer import CONTINUE, LAST_CHUNK, announced_length, encode_chunk, encode_head, has_body
 from skitai.web.outlet import Outlet
-from skitai.web.transport import DirectServer, peers_of
+from skitai.web.transport import DirectServer, peers_of, unsent
 
 _END: Final = b"\r\n"
 _CLOSE: Final = b"Connection: close\r\n\r\n"
@@ -103,7 +103,9 @@ class HTTPChannel:
         self._outlet = Outlet(self, transport, self.site.workers, self.site.limits.response_buffer_size)
         transport.registerProducer(self, True)
         self.number = self.site.opened(self)
-        self.deadline = self.site.seconds() + self.site.limits.head_timeout
+        limits = self.site.limits
+        wait = 0.0 if self.draining else min(limits.head_timeout, limits.keep_alive_timeout)
+        self.deadline = self.site.seconds() + wait
 
     def connectionMade(self) -> None:
         """Part of IProtocol; ``makeConnection`` does it all."""
@@ -116,11 +118,9 @@ class HTTPChannel:
             events = self._engine.receive(data)
         if events:
             self._run(events)
-        if self._exchange is None:
-            if self._stage == IDLE and not self._engine.between_requests:
-                self._stage = HEAD
-                self.deadline = self.site.seconds() + self.site.limits.head_timeout
-        elif self._engine.buffered > self.site.limits.max_head_size:
+        elif self._exchange is None:
+            self._look_at_head()
+        if self._exchange is not None and self._engine.buffered > self.site.limits.max_head_size:
             self._pause_reading()
 
     def connectionLost(self, reason: Failure) -> None:
@@ -148,14 +148,19 @@ class HTTPChannel:
     def readConnectionLost(self) -> None:
         """The client has closed its side: it is gone, or (RFC 9112 section 9.6) still waits for its answer."""
         self._reading_paused = False
-        exchange = self._exchange
-        if self._stage >= CLOSING or exchange is None or not self._engine.body_complete:
-            self.transport.loseConnection()
+        with self._outlet.lock:  # an application thread may be completing the turn
+            waits = self._stage < CLOSING and self._exchange is not None and self._engine.body_complete
+            if waits:
+                self.draining = not self._engine.buffered
+                if self._stage == WORK:
+                    self._stage = HALF
+                    self.deadline = self.site.seconds() + HALF_CLOSE_GRACE
+        if waits:
             return
-        self.draining = not self._engine.buffered
-        if self._stage == WORK:
-            self._stage = HALF
-            self.deadline = self.site.seconds() + HALF_CLOSE_GRACE
+        if self._stage >= CLOSING or self._outlet.writable:
+            self.transport.loseConnection()
+        else:  # loseConnection would wait for ever for the producer that we are
+            self.transport.abortConnection()
 
     def writeConnectionLost(self) -> None:
         """Part of IHalfCloseableProtocol: what we close for writing is closed."""
@@ -163,9 +168,8 @@ class HTTPChannel:
     def pauseProducing(self) -> None:
         """The client does not read (called by the transport)."""
         self._outlet.pause()
-        if self._stage < STALLED:
-            self._stage = STALLED
-            self.deadline = self.site.seconds() + self.site.limits.drain_timeout
+        if self._stage < CLOSING:
+            self._await_reader(STALLED)
 
     def resumeProducing(self) -> None:
         """The client has read everything (called by the transport)."""
@@ -173,7 +177,11 @@ class HTTPChannel:
             self._back_to_work()
         self._outlet.resume()
         exchange = self._exchange
-        if exchange is not None and exchange.on_writable is not None and self._outlet.writable:
+        if exchange is None or not self._outlet.writable:
+            return
+        if exchange.phase == DONE:
+            self._advance(exchange)  # the next request has waited for this
+        elif exchange.on_writable is not None:
             exchange.on_writable()
 
     def stopProducing(self) -> None:
@@ -201,7 +209,13 @@ class HTTPChannel:
         try:
             while events:
                 for event in events:
-                    self._handle(event)
+                    if type(event) is Request:
+                        self._open(event)
+                    else:
+                        self._handle(event)
+                exchange = self._exchange
+                if exchange is None or exchange.phase != DONE:
+                    break
                 events = self._next_events()
         finally:
             self._running = False
@@ -213,29 +227,33 @@ class HTTPChannel:
             return []
         if not self._engine.body_complete:
             return []  # the rest of the body is being discarded
-        self._turn_over()
+        if self._closes:  # an application thread was so fast that this comes before _advance
+            self._close()
+            return []
+        if not self._outlet.writable:  # what was said has yet to be read
+            self._await_reader(STALLED)
+            return []
         with self._outlet.lock:
+            self._exchange = None
+            self._begin_idling()
             events = self._engine.next_request()
         if self._engine.buffered <= self.site.limits.max_head_size:
             self._resume_reading()
+        if not events:
+            self._look_at_head()
         return events
 
-    def _turn_over(self) -> None:
-        self._exchange = None
-        if self._outlet.writable:
-            self._begin_idling()
-        else:  # what was said has yet to be read
-            self._stage = STALLED
-            self.deadline = self.site.seconds() + self.site.limits.drain_timeout
+    def _look_at_head(self) -> None:
+        """Where part of a head has come, give the client its time for the rest."""
+        if self._stage == IDLE and not self._engine.between_requests:
+            self._stage = HEAD
+            self.deadline = self.site.seconds() + self.site.limits.head_timeout
 
     def _begin_idling(self) -> None:
         self._stage = IDLE
         self.deadline = 0.0 if self.draining else self.site.seconds() + self.site.limits.keep_alive_timeout
 
     def _handle(self, event: Event) -> None:
-        if type(event) is Request:
-            self._open(event)
-            return
         exchange = self._exchange
         body = cast("IncomingBody | None", exchange.body) if exchange is not None else None
         if type(event) is Data:
@@ -252,26 +270,25 @@ class HTTPChannel:
 
     def _open(self, request: Request) -> None:
         """Begin an exchange."""
-        site = self.site
-        site.requests += 1
-        now = site.seconds()
-        exchange = Exchange(request, self._look_at_peers(), site.requests, self, now)
-        self._exchange = exchange
+        exchange = self._make_exchange(request)
         self._closes = False
         if request.content_length:
             body = IncomingBody(self, request.content_length, request.expect_continue)
             exchange.body = body
             self._stage = BODY
-            self._open_window(now, body)
+            self._open_window(exchange.started, body)
         else:
             self._stage = WORK
             self.deadline = inf
-        site.dispatch(exchange)
+        self.site.dispatch(exchange)
 
-    def _look_at_peers(self) -> Peers:
+    def _make_exchange(self, request: Request) -> Exchange:
+        site = self.site
+        site.requests += 1
         if self._peers is None:
             self._peers = peers_of(self.transport, self.number)
-        return self._peers
+        self._exchange = exchange = Exchange(request, self._peers, site.requests, self, site.seconds())
+        return exchange
 
     def _refused(self, event: Refused, body: IncomingBody | None) -> None:
         """Answer a broken request; where it breaks in its body the one who reads the body is told and answers."""
@@ -281,12 +298,9 @@ class HTTPChannel:
             if self._exchange is not None and self._exchange.phase == DONE:
                 self._close()
             return
-        request = Request("-", "-", "1.1", [])
-        request.keep_alive = False
-        self.site.requests += 1
-        exchange = Exchange(request, self._look_at_peers(), self.site.requests, self, self.site.seconds())
-        self._exchange = exchange
         self._stage = WORK
+        self.deadline = inf
+        exchange = self._make_exchange(Request(event.method, "-", "1.1", []))
         self.site.refuse(exchange, event.status, event.message)
 
     def _pause_reading(self) -> None:
@@ -313,15 +327,19 @@ class HTTPChannel:
 
     def _resume_body(self) -> None:
         exchange = self._exchange
+        body = cast("IncomingBody | None", exchange.body) if exchange is not None else None
+        if body is not None and body.paused:
+            return  # the call was for a body before this one, or has been overtaken
         self._resume_reading()
-        if self._stage == BODY and exchange is not None and exchange.body is not None:
-            self._open_window(self.site.seconds(), cast(IncomingBody, exchange.body))
+        if self._stage == BODY and body is not None:
+            self._open_window(self.site.seconds(), body)
 
     def send_continue(self) -> None:
         """Send 100 (Continue) (RFC 9110 section 10.1.1). Thread: any."""
         exchange = self._exchange
         if exchange is not None and exchange.phase == WAITING:
             self._outlet.put(exchange, CONTINUE, last=False, waits=False)
+            self.resume_body()  # its time begins now
 
     def _open_window(self, now: float, body: IncomingBody) -> None:
         """Begin to measure how fast the client sends."""
@@ -376,11 +394,15 @@ class HTTPChannel:
 
     def send_file(self, exchange: Exchange, response: Response, file: BinaryIO, offset: int, count: int) -> None:
         """Send a head and a range of a file."""
+        try:
+            head = self._make_head(exchange, response, None if response.status in (204, 304) else count, b"")
+        except ValueError:
+            file.close()
+            raise
         if not count or not has_body(exchange.request.method, response.status):
             file.close()
-            self._outlet.put(exchange, self._make_head(exchange, response, count, b""), last=True)
+            self._outlet.put(exchange, head, last=True)
             return
-        head = self._make_head(exchange, response, count, b"")
         self._started(exchange)
         self._in_reactor(self._send_file, exchange, head, file, (offset, count))
 
@@ -402,7 +424,9 @@ class HTTPChannel:
         now = self.site.seconds()
         exchange.status = response.status
         exchange.answered = now
-        if self._must_close(exchange):
+        if (self._closes or self.draining or request.content_length or not request.keep_alive) and self._must_close(
+            exchange
+        ):
             tail = framing + _CLOSE
         elif request.version == "1.0":
             tail = framing + _KEEP_ALIVE_10
@@ -435,24 +459,12 @@ class HTTPChannel:
 
     # -- the outlet's owner
 
-    def is_current(self, exchange: Exchange) -> bool:
-        """Tell whether ``exchange`` is the one being answered. Thread: any."""
-        return self._exchange is exchange
-
     def mark_sent(self, exchange: Exchange) -> None:
         """The response was handed over. Begin the next turn at once where that is all. Thread: any."""
         exchange.phase = DONE
         exchange.on_gone = None
         exchange.finished = self.site.seconds()
-        engine = self._engine
-        if (
-            self._stage == WORK
-            and not self._running
-            and not self._closes
-            and engine.body_complete
-            and not engine.buffered
-        ):
-            engine.next_request()
+        if self._stage == WORK and not self._running and not self._closes and self._engine.begin_idle():
             self._exchange = None
             self._begin_idling()
 
@@ -505,8 +517,7 @@ class HTTPChannel:
         if exchange.phase == GONE or self._stage >= CLOSING:
             file.close()
             return
-        self._stage = STALLED
-        self.progress(exchange, 0)
+        self._await_reader(STALLED)
         self._outlet.put_file(exchange, head, file, extent)
 
     def _cut(self, exchange: Exchange) -> None:
@@ -521,11 +532,13 @@ class HTTPChannel:
         if stage == IDLE:
             self._close()
         elif stage == HEAD:
-            self._refused(Refused(408, "the request head did not arrive in time"), None)
+            self._refused(Refused(408, "the request head did not arrive in time", self._engine.method), None)
         elif stage == BODY:
             self._look_at_rate(now)
         elif stage == HALF and self._exchange is not None and self._exchange.phase == STARTED:
             self._back_to_work()  # the next write tells whether it is gone
+        elif stage in (STALLED, CLOSING) and unsent(self.transport) < self._window:
+            self._await_reader(stage)
         elif stage in (STALLED, HALF, CLOSING):
             self.deadline = inf
             self.transport.abortConnection()
@@ -538,7 +551,7 @@ class HTTPChannel:
         body = cast(IncomingBody, exchange.body)
         limits = self.site.limits
         enough = body.received - self._window >= limits.body_min_rate * limits.body_min_rate_grace
-        if enough or not body.waits_for_client:
+        if enough or (exchange.phase != DONE and not body.waits_for_client):
             self._open_window(now, body)
             return
         self.deadline = inf
@@ -549,10 +562,11 @@ class HTTPChannel:
 
     def drain(self) -> None:
         """Finish what is open, then close: the server is stopping."""
-        self.draining = True
-        if self._stage == IDLE:
-            # At the next sweep: a request that is in the kernel already is read first.
-            self.deadline = 0.0
+        with self._outlet.lock:  # an application thread may be completing the turn
+            self.draining = True
+            if self._stage == IDLE:
+                # At the next sweep: a request that is in the kernel already is read first.
+                self.deadline = 0.0
 
     def abort(self) -> None:
         """Close at once."""
@@ -563,13 +577,18 @@ class HTTPChannel:
         """Close once the client has what was sent. Where it may still be sending, let it first see our last words."""
         engine = self._engine
         lingers = not (engine.between_requests or (engine.body_complete and not engine.buffered))
-        self._stage = CLOSING
+        self._await_reader(CLOSING)
         self._resume_reading()
-        limits = self.site.limits
         transport = self.transport
+        transport.unregisterProducer()  # a transport with a producer never closes
         if lingers and isinstance(transport, DirectServer):
-            self.deadline = self.site.seconds() + (limits.drain_timeout if transport.queued else LINGER_TIMEOUT)
             transport.loseWriteConnection()  # type: ignore[no-untyped-call]
         else:
-            self.deadline = self.site.seconds() + limits.drain_timeout
             transport.loseConnection()
+
+    def _await_reader(self, stage: int) -> None:
+        """Go to a stage in which the client is to read what is queued: as long as it does, it is not cut off."""
+        self._stage = stage
+        self._window = unsent(self.transport)
+        wait = LINGER_TIMEOUT if stage == CLOSING and not self._window else self.site.limits.drain_timeout
+        self.deadline = self.site.seconds() + wait

@@ -15,6 +15,7 @@ from skitai.web.exchange import Exchange
 from skitai.web.vhost import MountPoint, decode_path
 
 _CACHE_SIZE: Final = 1024
+_CACHED_LENGTH: Final = 256
 _PROTOCOLS: Final = {"1.1": "HTTP/1.1", "1.0": "HTTP/1.0", "2": "HTTP/2.0"}
 _OF_THE_REQUEST: Final = (
     "REQUEST_METHOD", "SCRIPT_NAME", "PATH_INFO", "QUERY_STRING", "RAW_URI", "REQUEST_URI", "SERVER_NAME",
@@ -103,8 +104,8 @@ class EnvironMaker:
             environ["HTTP_HOST"] = request.host
         else:
             del environ["HTTP_HOST"]
-        if type(body) is io.BytesIO:
-            environ["CONTENT_LENGTH"] = str(len(body.getbuffer()))  # also where it came in chunks
+        if body is not None and type(body) is not io.BufferedReader and exchange.body is not None:
+            environ["CONTENT_LENGTH"] = str(exchange.body.received)  # it is whole, though it may have come in chunks
         environ["skitai.was"] = self._enter(exchange, environ)
         return environ
 
@@ -115,6 +116,6 @@ def _environ_key(name: bytes) -> str:
         key = ""
     else:
         key = "HTTP_" + name.decode("latin-1").upper().replace("-", "_")
-    if len(_keys) < _CACHE_SIZE:
+    if len(_keys) < _CACHE_SIZE and len(name) <= _CACHED_LENGTH:
         _keys[name] = key
     return key

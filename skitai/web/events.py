@@ -101,13 +101,19 @@ class Refused:
     """The bytes received break the protocol: answer with ``status`` (where nothing was answered yet) and close.
 
     No event follows it on the connection.
+
+    Attributes:
+        status: Status code of the answer.
+        message: What is wrong, for people.
+        method: The method as far as it is known, else "-": the answer to HEAD has no content.
     """
 
-    __slots__ = ("message", "status")
+    __slots__ = ("message", "method", "status")
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str, method: str = "-") -> None:
         self.status = status
         self.message = message
+        self.method = method
 
     def __repr__(self) -> str:
         return f"<Refused {self.status} {self.message}>"

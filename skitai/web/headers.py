@@ -26,7 +26,10 @@ _HOST: Final = re.compile(
     r"(?:\[[0-9A-Fa-f:.]+\]|(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})*)(?::[0-9]{0,5})?", re.ASCII
 )
 _CACHE_SIZE: Final = 1024
+_CACHED_LENGTH: Final = 256
+"""Longest text that is remembered: what a peer makes up must not fill the memory."""
 _lower_names: dict[bytes, bytes] = {}
+_hosts: dict[bytes, str] = {}
 
 
 def is_token(name: bytes) -> bool:
@@ -41,7 +44,8 @@ def lower_name(name: bytes) -> bytes:
         lowered = name.lower()
         if len(_lower_names) >= _CACHE_SIZE:
             _lower_names.clear()
-        _lower_names[name] = lowered
+        if len(name) <= _CACHED_LENGTH:
+            _lower_names[name] = lowered
     return lowered
 
 
@@ -51,6 +55,20 @@ def is_host(value: str) -> bool:
     User information ("user@host") is refused: RFC 9110 section 4.2.4 calls it an error.
     """
     return _HOST.fullmatch(value) is not None
+
+
+def read_host(value: bytes) -> str | None:
+    """Return the value of a Host field as text, None where it is malformed. Good ones are remembered."""
+    host = _hosts.get(value)
+    if host is None:
+        host = value.decode("latin-1")
+        if not is_host(host):
+            return None
+        if len(_hosts) >= _CACHE_SIZE:
+            _hosts.clear()
+        if len(value) <= _CACHED_LENGTH:
+            _hosts[value] = host
+    return host
 
 
 def tokens(value: bytes) -> list[bytes]:

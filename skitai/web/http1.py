@@ -26,9 +26,10 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from skitai.errors import PeerError
 from skitai.web.chunked import ChunkedDecoder
 from skitai.web.events import UNKNOWN_LENGTH, Data, EndOfBody, Event, HeaderList, Refused, Request
-from skitai.web.headers import FIELD_LINE, TOKEN, is_host, is_token, lower_name, tokens
+from skitai.web.headers import FIELD_LINE, TOKEN, is_host, is_token, lower_name, read_host, tokens
 
 _REQUEST_LINE: Final = re.compile(rb"(" + TOKEN + rb") ([\x21\x22\x24-\x7e]+) HTTP/([0-9])\.([0-9])\r\n")
+_METHOD: Final = re.compile(rb"(" + TOKEN.removesuffix(b"+") + rb"{1,32}) ")
 _ABSOLUTE_FORM: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://([^/?]*)([^?]*)(?:\?(.*))?", re.ASCII)
 _BARE: Final = re.compile(rb"(?<!\r)\n|\r(?=[^\n])|\0")
 _FRAMING: Final = frozenset((b"host", b"content-length", b"transfer-encoding", b"connection", b"expect"))
@@ -106,6 +107,12 @@ class ServerConnection:
         """Whether the current request has arrived whole."""
         return self._state is _State.COMPLETE
 
+    @property
+    def method(self) -> str:
+        """The method of the head of which a part has come; "-" as long as it is not known."""
+        match = _METHOD.match(self._buffer) if self._state is _State.HEAD else None
+        return match.group(1).decode() if match is not None else "-"
+
     def receive(self, data: bytes) -> list[Event]:
         """Take received bytes and return what they mean.
 
@@ -123,6 +130,17 @@ class ServerConnection:
             self._buffer += data
         return []
 
+    def begin_idle(self) -> bool:
+        """Go over to the next request where the last one is complete and nothing has come yet; return whether it did.
+
+        ``next_request`` for the hot path.
+        """
+        if self._state is not _State.COMPLETE or self._buffer:
+            return False
+        self._state = _State.HEAD
+        self._scanned = 0
+        return True
+
     def next_request(self) -> list[Event]:
         """Begin with the next request: the response to the last one is complete."""
         if self._state is not _State.COMPLETE:
@@ -131,11 +149,12 @@ class ServerConnection:
         self._scanned = 0
         return self._head() if self._buffer else []
 
-    def _refuse(self, status: int, message: str) -> list[Event]:
+    def _refuse(self, status: int, message: str, method: str = "") -> list[Event]:
+        refused = Refused(status, message, method or self.method)
         self._state = _State.REFUSED
         self._buffer = b""
         self._chunks = None
-        return [Refused(status, message)]
+        return [refused]
 
     def _head(self) -> list[Event]:
         buffer = self._buffer
@@ -167,7 +186,7 @@ class ServerConnection:
             _read_framing(request)
             _read_target(request)
         except PeerError as error:
-            return self._refuse(error.status, str(error))
+            return self._refuse(error.status, str(error), request.method)
         return self._request(request)
 
     def _request(self, request: Request) -> list[Event]:
@@ -342,9 +361,10 @@ def _read_framing(request: Request) -> None:
         if not http10:
             raise PeerError(400, "no Host field")  # RFC 9112 section 3.2
         return
-    request.host = host.decode("latin-1")
-    if not is_host(request.host):
+    asked = read_host(host)
+    if asked is None:
         raise PeerError(400, "a malformed Host field")
+    request.host = asked
 
 
 def _read_target(request: Request) -> None:

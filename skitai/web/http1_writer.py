@@ -16,6 +16,7 @@ CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 LAST_CHUNK: Final = b"0\r\n\r\n"
 
 _CACHE_SIZE: Final = 2048
+_CACHED_LENGTH: Final = 256
 _LENGTH, _DATE, _SERVER = 1, 2, 4
 _FLAGS: Final = {b"content-length": _LENGTH, b"date": _DATE, b"server": _SERVER}
 _SPELLED: Final = {
@@ -65,6 +66,8 @@ def encode_head(response: Response, length: int | None, common: bytes, tail: byt
     if not flags:
         parts.append(common)
     else:
+        if flags & _LENGTH and response.status == 204:  # RFC 9110 section 8.6: it must not be sent there
+            parts = [part for part in parts if not part.startswith(b"Content-Length:")]
         _add_common(parts, flags, common)
     if length is not None and not flags & _LENGTH:
         parts.append(b"Content-Length: %d\r\n" % length)
@@ -86,6 +89,8 @@ def announced_length(headers: HeaderList) -> int | None:
 
 
 def _add_common(parts: list[bytes], flags: int, common: bytes) -> None:
+    if not common:  # an interim response has none
+        return
     date, server = common.split(b"\r\n", 1)
     if not flags & _DATE:
         parts.append(date + b"\r\n")
@@ -99,7 +104,7 @@ def _status_line(key: tuple[int, str]) -> bytes:
     if not FIELD_VALUE.fullmatch(phrase):
         raise ValueError(f"the reason phrase {reason!r} holds control characters")
     line = b"HTTP/1.1 %d %b\r\n" % (status, phrase)
-    if len(_status_lines) < _CACHE_SIZE:
+    if len(_status_lines) < _CACHE_SIZE and len(line) <= _CACHED_LENGTH:
         _status_lines[key] = line
     return line
 
@@ -116,5 +121,6 @@ def _field_line(field: tuple[bytes, bytes]) -> tuple[bytes, int]:
     made = (b"%b: %b\r\n" % (_SPELLED.get(lowered) or lowered.title(), value), _FLAGS.get(lowered, 0))
     if len(_field_lines) >= _CACHE_SIZE:
         _field_lines.clear()
-    _field_lines[field] = made
+    if len(made[0]) <= _CACHED_LENGTH:
+        _field_lines[field] = made
     return made

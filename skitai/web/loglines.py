@@ -4,8 +4,8 @@ What a client sent is hostile: in a line of text, whatever is not printable ASCI
 of quotes) spaces become ``\\xHH``, so that a request is always one line and its fields can be told apart. Of
 credentials a line holds at most the user's name and the first four characters of a token.
 
-Layer 2, for the calendar it needs; no Twisted, no file. Thread: each object here belongs to one thread, the functions
-to any.
+Layer 2, for the calendar it needs; no Twisted, no file. Thread: any; what is remembered is
+stored whole, and a lost store only costs time.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ _UNUSUAL: Final = re.compile(r"[^!#-&(-?A-\[\]-~]|oken=|OKEN=")
 _USERINFO: Final = re.compile(r"\A((?:[a-z][a-z0-9+.-]*:)?//)?[^/?#]*@", re.IGNORECASE)
 # RFC 6750 section 2.3, and what is usual beside it.
 _QUERY_TOKEN: Final = re.compile(r"([?&](?:access_|id_|refresh_)?token=)([^&#]*)", re.IGNORECASE)
+_DIGEST_USER: Final = re.compile(rb'(?:\A|[\s,])username="((?:[^"\\]|\\.)+)"', re.IGNORECASE)
+_ESCAPED: Final = re.compile(rb"\\(.)")
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _PROTOCOLS: Final = {"1.0": "HTTP/1.0", "1.1": "HTTP/1.1", "2": "HTTP/2.0"}
@@ -55,8 +57,7 @@ class TextLines:
     """
 
     def __init__(self) -> None:
-        self._second = -1
-        self._date = ""
+        self._date = (-1, "")
         self._hosts: dict[str, str] = {}
         self._agents: dict[bytes, str] = {}
 
@@ -68,9 +69,10 @@ class TextLines:
         if gtxn is None:
             gtxn = _find_ids(exchange, fields)
         second = int(exchange.finished + offset)
-        if second != self._second:
-            self._second = second
-            self._date = time.strftime("%Y.%m.%d %H:%M:%S [info]", time.localtime(second))
+        made, date = self._date
+        if second != made:
+            date = time.strftime("%Y.%m.%d %H:%M:%S [info]", time.localtime(second))
+            self._date = (second, date)
         host = self._hosts.get(request.host) or self._new_host(request.host)
         agent_value = fields.get(b"user-agent", b"")
         agent = self._agents.get(agent_value) or self._new_agent(agent_value)
@@ -84,7 +86,7 @@ class TextLines:
         if method not in _METHODS:
             method = _bare(method) or "-"
         return (
-            f"{self._date} {_client(exchange.peers.client)} {host} {method} {target or '-'} "
+            f"{date} {_client(exchange.peers.client)} {host} {method} {target or '-'} "
             f"{_PROTOCOLS.get(request.version, '-')} {exchange.status or '-'} {0 if body is None else body.received} "
             f"{exchange.body_sent} {_bare(gtxn)} {exchange.ltxn} {who} {agent} "
             f"{_times(exchange)}\n"
@@ -104,8 +106,7 @@ class JSONLines:
     """
 
     def __init__(self) -> None:
-        self._second = -1
-        self._date = ""
+        self._date = (-1, "")
         self._hosts: dict[str, str] = {}
         self._agents: dict[bytes, str] = {}
 
@@ -117,9 +118,10 @@ class JSONLines:
         gtxn = exchange.gtxn or _find_ids(exchange, fields)
         wall = exchange.finished + offset
         second = int(wall)
-        if second != self._second:
-            self._second = second
-            self._date = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+        made, date = self._date
+        if second != made:
+            date = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+            self._date = (second, date)
         address, port = exchange.peers.client
         host = self._hosts.get(request.host) or self._new_host(request.host)
         agent_value = fields.get(b"user-agent", b"")
@@ -129,7 +131,7 @@ class JSONLines:
             user, token = identity(exchange, fields.get(b"authorization"))
             who = f'"user":{_json(_cut(user or ""))},"token":{_json(token or "")}'
         return (
-            f'{{"time":"{self._date}.{int((wall - second) * 1000):03d}Z","level":"info","client":{_json(address)},'
+            f'{{"time":"{date}.{int((wall - second) * 1000):03d}Z","level":"info","client":{_json(address)},'
             f'"client_port":{port or "null"},"host":{host},"method":{_json(request.method)},'
             f'"uri":{_json(public_target(request.target))},"protocol":{_json(_PROTOCOLS.get(request.version, ""))},'
             f'"status":{exchange.status or "null"},"request_bytes":{0 if body is None else body.received},'
@@ -159,6 +161,8 @@ def identity(exchange: Exchange, authorization: bytes | None) -> tuple[str | Non
             token = abbreviated(credentials.strip().decode("utf-8", "backslashreplace"))
         elif scheme == b"basic" and user is None:
             user = _basic_user(credentials.strip())
+        elif scheme == b"digest" and user is None:
+            user = _digest_user(credentials)
     return user, token
 
 
@@ -199,6 +203,12 @@ def _basic_user(credentials: bytes) -> str | None:
         return None
     # Without a colon it is no user (RFC 7617 section 2), and may well be a secret.
     return user.decode("utf-8", "backslashreplace") if colon and user else None
+
+
+def _digest_user(credentials: bytes) -> str | None:
+    # RFC 7616 section 3.4; of the extended notation (username*) an application can tell the user itself.
+    found = _DIGEST_USER.search(credentials)
+    return _ESCAPED.sub(rb"\1", found[1]).decode("utf-8", "backslashreplace") if found is not None else None
 
 
 def _text_identity(exchange: Exchange, authorization: bytes | None) -> str:

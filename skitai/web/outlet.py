@@ -19,16 +19,13 @@ from typing import Any, BinaryIO, Protocol
 from twisted.internet.interfaces import ITransport
 
 from skitai.errors import ClientDisconnected
-from skitai.web.exchange import GONE, STARTED, Exchange
+from skitai.web.exchange import DONE, GONE, STARTED, Exchange
 from skitai.web.transport import DirectServer, FileSender
 from skitai.web.workers import WorkerPool
 
 
 class Owner(Protocol):
     """The channel that an outlet belongs to."""
-
-    def is_current(self, exchange: Exchange) -> bool:
-        """Tell whether ``exchange`` is the one being answered. The lock is held. Thread: any."""
 
     def mark_sent(self, exchange: Exchange) -> None:
         """The last byte of the response has been handed over. The lock is held. Thread: any."""
@@ -106,7 +103,7 @@ class Outlet:
         direct = self._direct
         room: threading.Event | None = None
         with self.lock:
-            if exchange.phase == GONE or not self._owner.is_current(exchange):
+            if exchange.phase >= DONE:
                 if last:
                     return
                 raise ClientDisconnected()
@@ -176,15 +173,22 @@ class Outlet:
             self._size = 0
             exchange, self._last = self._last, None
             self._release_room()
-        for piece in pieces:
-            if piece:
-                self._transport.write(piece)
+            if self._direct is not None:
+                # With the lock: an application thread would find the way free and overtake them.
+                self._pass_on(pieces)
+        if self._direct is None:
+            self._pass_on(pieces)
         if exchange is not None:
             with self.lock:
                 if exchange.phase == GONE:
                     return
                 self._owner.mark_sent(exchange)
             self._owner.was_sent(exchange)
+
+    def _pass_on(self, pieces: list[bytes]) -> None:
+        for piece in pieces:
+            if piece:
+                self._transport.write(piece)
 
     def shut(self) -> None:
         """The connection is gone: drop what is pending and let nobody wait. The lock is held. Thread: reactor."""

@@ -12,6 +12,7 @@ from typing import Any, Final
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
 from twisted.internet.protocol import Factory
+from twisted.logger import Logger
 
 from skitai.settings import Limits
 from skitai.web.channel import HTTPChannel
@@ -22,6 +23,7 @@ from skitai.web.workers import WorkerPool
 SWEEP_PERIOD: Final = 0.25
 """Seconds between two looks at the deadlines. One timer for all: arming one a request costs more than serving it."""
 
+_log = Logger(namespace="skitai.server")
 _DAYS: Final = (b"Mon", b"Tue", b"Wed", b"Thu", b"Fri", b"Sat", b"Sun")
 _MONTHS: Final = (b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec")
 
@@ -133,6 +135,10 @@ class ServerFactory(Factory):
         self._sweep = None
         now = self._clock.seconds()
         for channel in [channel for channel in self.channels if channel.deadline <= now]:
-            channel.expired(now)
+            try:
+                channel.expired(now)
+            except Exception:  # the others have deadlines, too
+                _log.failure("the deadline of a connection could not be handled")
+                channel.abort()
         if self.channels:
             self._sweep = self._clock.callLater(SWEEP_PERIOD, self._look_at_deadlines)

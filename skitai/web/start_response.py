@@ -29,6 +29,7 @@ HOP_BY_HOP: Final = frozenset(
 
 _STATUS: Final = re.compile(r"([1-9][0-9]{2}) ([\t\x20-\x7e\x80-\xff]*)", re.DOTALL)
 _CACHE_SIZE: Final = 2048
+_CACHED_LENGTH: Final = 256
 _statuses: dict[str, tuple[int, str]] = {}
 _fields: dict[tuple[str, str], tuple[bytes, bytes]] = {}
 
@@ -53,13 +54,13 @@ def parse_status(status: str) -> tuple[int, str]:
     if match.group(1) < "200":
         raise ApplicationError(f"the status of a response is 200 or more, not {status!r} (RFC 9110 section 15.2)")
     parsed = (int(match.group(1)), match.group(2))
-    if len(_statuses) < _CACHE_SIZE:
+    if len(_statuses) < _CACHE_SIZE and len(status) <= _CACHED_LENGTH:
         _statuses[status] = parsed
     return parsed
 
 
-def parse_headers(headers: list[tuple[str, str]]) -> HeaderList:
-    """Return header fields as they are sent, names in lower case.
+def parse_headers(headers: list[tuple[str, str]]) -> tuple[HeaderList, int | None]:
+    """Return header fields as they are sent, names in lower case, and the value of Content-Length among them, if any.
 
     Raises:
         ApplicationError: The list or a field of it breaks a rule.
@@ -67,7 +68,7 @@ def parse_headers(headers: list[tuple[str, str]]) -> HeaderList:
     if type(headers) is not list:
         raise ApplicationError(f"the headers are a list of (name, value) tuples, not {type(headers).__name__}")
     parsed: HeaderList = []
-    length = False
+    length: int | None = None
     for field in headers:
         try:
             pair = _fields.get(field)
@@ -76,11 +77,11 @@ def parse_headers(headers: list[tuple[str, str]]) -> HeaderList:
         if pair is None:
             pair = _parse_field(field)
         if pair[0] == b"content-length":
-            if length:
+            if length is not None:
                 raise ApplicationError("Content-Length is given twice")
-            length = True
+            length = int(pair[1])
         parsed.append(pair)
-    return parsed
+    return parsed, length
 
 
 def _parse_field(field: object) -> tuple[bytes, bytes]:
@@ -109,5 +110,6 @@ def _parse_field(field: object) -> tuple[bytes, bytes]:
     pair = (lowered, raw_value)
     if len(_fields) >= _CACHE_SIZE:
         _fields.clear()
-    _fields[(name, value)] = pair
+    if len(name) + len(value) <= _CACHED_LENGTH:
+        _fields[(name, value)] = pair
     return pair

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any, BinaryIO, Final
 
 from twisted.internet import tcp
+from twisted.internet.abstract import FileDescriptor
 from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IPullProducer, ISSLTransport
 from twisted.python.failure import Failure
@@ -91,6 +92,15 @@ class Port(tcp.Port):
         listening: socket.socket = super().createInternetSocket()  # type: ignore[no-untyped-call]
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return listening
+
+
+def unsent(transport: Any) -> int:
+    """Return how many bytes wait until the client reads; of TLS, those of the connection below. Thread: reactor."""
+    while transport is not None and not isinstance(transport, FileDescriptor):
+        transport = getattr(transport, "transport", None)
+    if transport is None:
+        return 0
+    return len(transport.dataBuffer) - transport.offset + transport._tempDataLen
 
 
 def peers_of(transport: Any, number: int) -> Peers:

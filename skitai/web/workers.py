@@ -99,11 +99,15 @@ class Workers:
         if not self._threads:
             self._run(job, self._reactor_thread)
             return True
-        if len(self._jobs) >= self._max_queued:
+        if len(self._jobs) >= self._max_queued and not self._has_idle_thread():
             return False
         self._jobs.append(job)
         self._tokens.put(True)
         return True
+
+    def _has_idle_thread(self) -> bool:
+        """Tell whether some of what is queued does not wait, but is about to be taken."""
+        return len(self._jobs) - self._max_queued < self._threads - len(self._busy)
 
     def cancel(self, job: Job) -> bool:
         """Take ``job`` out of the queue; return whether it was still there. Thread: reactor."""

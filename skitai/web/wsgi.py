@@ -31,8 +31,9 @@ from skitai.web.environ import EnvironMaker
 from skitai.web.errorpage import respond_error
 from skitai.web.events import Response
 from skitai.web.exchange import GONE, WAITING, Exchange
-from skitai.web.http1_writer import announced_length, has_body
+from skitai.web.http1_writer import has_body
 from skitai.web.start_response import parse_headers, parse_status
+from skitai.web.transaction import gtxn_of, ltxn_of
 from skitai.web.vhost import MountPoint
 from skitai.web.workers import WorkerPool
 
@@ -198,8 +199,10 @@ class _Turn:
         self._iterator: Iterator[Any] | None = None
 
     def __str__(self) -> str:
-        request = self.exchange.request
-        return f"{request.method} {request.target} (application {self.handler.source.name})"
+        exchange = self.exchange
+        request = exchange.request
+        ids = f"{gtxn_of(exchange)}/{ltxn_of(exchange)}"
+        return f"{ids} {request.method} {request.target} (application {self.handler.source.name})"
 
     def run(self) -> None:
         """Call the application and send its answer. Thread: application, or reactor with threads=0."""
@@ -251,8 +254,8 @@ class _Turn:
         elif self._response is not None:
             raise ApplicationError("start_response() was called a second time without exc_info")
         code, reason = parse_status(status)
-        self._response = response = Response(code, parse_headers(headers), reason)
-        self._declared = announced_length(response.headers)
+        fields, self._declared = parse_headers(headers)
+        self._response = Response(code, fields, reason)
         return self._write
 
     def _write(self, data: bytes) -> None:
@@ -272,6 +275,8 @@ class _Turn:
         for item in self._iterator:
             piece = item if type(item) is bytes else _as_bytes(item)
             if not piece:
+                if exchange.phase == GONE:
+                    raise ClientDisconnected()
                 continue
             if exchange.phase == WAITING and self._declared == len(piece):
                 self._send_whole(piece)
@@ -415,7 +420,7 @@ class _Turn:
         if exchange.phase == WAITING:
             text = "".join(traceback.format_exception(error)) if status == 500 and exchange.debug else None
             respond_error(exchange, status, message, traceback=text)
-        else:
+        elif not self._answered:
             exchange.abort()
 
 

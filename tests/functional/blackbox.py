@@ -205,7 +205,7 @@ class Shared:
 
     @property
     def server(self) -> Server:
-        if self._server is None or self._server.process.poll() is not None:
+        if self._server is None:
             self.directory = os.path.realpath(tempfile.mkdtemp())
             atexit.register(shutil.rmtree, self.directory, True)
             for name, text in self._files.items():
@@ -214,6 +214,11 @@ class Shared:
             self._server = Server(command, self.directory, self._environment)
             atexit.register(self._server.end)
         return self._server
+
+    def end(self) -> None:
+        """End the server, where a test does not share it after all."""
+        if self._server is not None:
+            self._server.end()
 
     def connect(self, context: ssl.SSLContext | None = None, buffer: int = 0) -> Wire:
         return Wire(self.server.port, context, buffer=buffer)

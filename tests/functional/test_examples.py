@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import http.client
 import json
+import os
 import re
 import shutil
 import ssl
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -76,7 +78,7 @@ class CompletenessTests(SynchronousTestCase):
     def test_every_example_is_run(self) -> None:
         tested = {Path(case.program[0]).name for case in ExampleTestCase.__subclasses__() if case.program}
         programs = {path.name for path in EXAMPLES.glob("*.py")}
-        self.assertEqual(programs - tested, {"hello.py"})  # HelloTests runs a copy
+        self.assertEqual(programs - tested, {"hello.py", "test_applications.py"})  # run by the two classes that follow
 
 
 class HelloTests(ExampleTestCase):
@@ -94,6 +96,17 @@ class HelloTests(ExampleTestCase):
         self.assertEqual(answer.headers["Content-Type"], "text/plain")
         self.assertEqual(answer.headers["Content-Length"], "11")
         self.assertEqual(self.server.stop(), 0)
+
+
+class TestingTests(SynchronousTestCase):
+    """The tests among the examples pass, run as their docstring says."""
+
+    def test_pass(self) -> None:
+        command = [sys.executable, "-m", "unittest", "test_applications"]
+        variables = {**os.environ, "PYTHONPATH": str(ROOT)}
+        ended = subprocess.run(command, cwd=EXAMPLES, env=variables, capture_output=True, text=True, check=False)
+        self.assertEqual(ended.returncode, 0, ended.stderr)
+        self.assertIn("Ran 4 tests", ended.stderr)
 
 
 class FlaskTests(ExampleTestCase):

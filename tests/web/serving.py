@@ -55,9 +55,13 @@ class Server:
         max_queued: int = 1000,
         debug: bool = False,
         point: str = "/",
+        workers: Any = None,
+        reactor: Reactor | None = None,
     ) -> None:
-        self.reactor = Reactor()
-        self.workers: Any = SteppingWorkers(self.reactor, max_queued) if threads else InlineWorkers(self.reactor)
+        self.reactor = reactor or Reactor()
+        if workers is None:
+            workers = SteppingWorkers(self.reactor, max_queued) if threads else InlineWorkers(self.reactor)
+        self.workers: Any = workers
         self.errors = io.StringIO()
         self.finished: list[Exchange] = []
         limits = limits or Limits()
@@ -85,8 +89,8 @@ class Server:
         self.work(pump)
         return pump.client.take()
 
-    def work(self, pump: BytePump) -> None:
-        """Run jobs until none waits, and move what they send."""
+    def work(self, pump: Any) -> None:
+        """Run jobs until none waits, and move what they send (``pump`` has a ``flush`` for that)."""
         pump.flush()
         while self.workers.queued:
             self.workers.step()

@@ -28,7 +28,7 @@ class AccessLogTests(SynchronousTestCase):
         exchange.answered = exchange.finished = self.clock.seconds()
         return exchange
 
-    def test_nothing_is_formatted_when_recorded(self) -> None:
+    def test_nothing_is_written_when_recorded(self) -> None:
         self.log.record(self.finished())
         self.assertEqual(self.written, [])
         self.log.flush()

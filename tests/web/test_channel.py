@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from skitai.errors import ClientDisconnected
 from skitai.settings import Limits
+from skitai.testing.clock import Reactor
+from tests.web.direct import DirectPump, HastyWorkers
 from tests.web.serving import Server, hello, request, split
 
 LIMITS = Limits(
@@ -167,14 +170,20 @@ class DeadlineTests(SynchronousTestCase):
         self.assertIn(b"408 Request Timeout", pump.client.take())
         self.assertIsNotNone(pump.client.lost)
 
-    def test_silent_connection_closes_without_a_word(self) -> None:
-        server = Server(hello, LIMITS)
-        pump = server.connect()
-        pump.advance(29)
+    def silence(self, limits: Limits, seconds: float) -> None:
+        """A connection that sends nothing closes after ``seconds`` without a word."""
+        pump = Server(hello, limits).connect()
+        pump.advance(seconds - 0.5)
         self.assertIsNone(pump.client.lost)
-        pump.advance(1.5)
+        pump.advance(1)
         self.assertIsNotNone(pump.client.lost)
         self.assertEqual(pump.client.take(), b"")
+
+    def test_silent_connection_closes_like_an_idle_one(self) -> None:
+        self.silence(LIMITS, 2)
+
+    def test_silent_connection_stays_no_longer_than_a_head_may_take(self) -> None:
+        self.silence(replace(LIMITS, keep_alive_timeout=300.0), 30)
 
     def test_slow_small_body_is_408_before_a_thread_is_taken(self) -> None:
         server = Server(reading, LIMITS)
@@ -202,8 +211,7 @@ class DeadlineTests(SynchronousTestCase):
             return [b"x" * 1_000_000]
 
         server = Server(app, LIMITS)
-        pump = server.connect()
-        pump.stop_reading()
+        pump = DirectPump(server, room=1000)
         pump.send(request())
         server.work(pump)
         pump.advance(59)
@@ -485,3 +493,286 @@ class DrainTests(SynchronousTestCase):
         for pump in pumps:
             pump.flush()
         self.assertEqual(server.site.channels, set())
+
+
+def large(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+    """Answer with a megabyte."""
+    start_response("200 OK", [("Content-Type", "application/octet-stream")])
+    return [b"x" * 1_000_000]
+
+
+def streaming(environ: dict[str, Any], start_response: Any) -> Any:
+    """Answer with 100 pieces, of a megabyte all together."""
+    start_response("200 OK", [("Content-Type", "application/octet-stream"), ("Content-Length", "1000000")])
+    for _ in range(100):
+        yield b"x" * 10_000
+
+
+def hasty(application: Any) -> Server:
+    """Return a server whose threads are faster than its reactor."""
+    reactor = Reactor()
+    return Server(application, LIMITS, workers=HastyWorkers(reactor), reactor=reactor)
+
+
+class SlowReaderTests(SynchronousTestCase):
+    """Clients that read slowly, or not at all, while application threads send to their sockets."""
+
+    def connect(self, application: Any, data: bytes, room: int = 1000, threads: int = 1) -> DirectPump:
+        server = Server(application, LIMITS, threads)
+        pump = DirectPump(server, room)
+        pump.send(data)
+        server.work(pump)
+        self.server = server
+        return pump
+
+    def test_close_follows_once_everything_is_read(self) -> None:
+        pump = self.connect(large, request("/", "Connection: close"))
+        self.assertFalse(pump.wire.closed)
+        self.assertTrue(pump.read().endswith(b"x" * 1000))
+        self.assertTrue(pump.wire.closed)
+        self.assertFalse(pump.wire.reset)
+        self.assertEqual(self.server.site.channels, set())
+
+    def test_who_reads_slowly_is_not_cut_off(self) -> None:
+        for fields in ([], ["Connection: close"]):
+            pump = self.connect(large, request("/", *fields))
+            size = 0
+            while size < 1_000_000 and not pump.wire.closed:
+                pump.advance(20)
+                size += len(pump.read(20_000))
+            self.assertGreater(size, 1_000_000)
+
+    def test_who_does_not_read_is_cut_off_where_requests_are_pipelined(self) -> None:
+        pump = self.connect(large, request("/1") + request("/2") + request("/3"))
+        for _ in range(7):
+            pump.advance(10)
+            self.server.work(pump)
+        self.assertTrue(pump.wire.reset)
+        self.assertEqual(len(self.server.finished), 1)
+
+    def test_pipelined_request_waits_until_the_last_answer_is_read(self) -> None:
+        pump = self.connect(large, request("/1") + request("/2"))
+        self.assertEqual((self.server.workers.queued, len(self.server.finished)), (0, 1))
+        pump.read()
+        self.assertEqual(self.server.workers.queued, 1)
+        self.server.work(pump)
+        pump.read()
+        self.assertEqual(len(self.server.finished), 2)
+        pump.advance(3)
+        self.assertTrue(pump.wire.closed)
+
+    def test_body_that_is_dropped_while_the_answer_is_not_read(self) -> None:
+        pump = self.connect(large, request("/", "Content-Length: 1500", method="POST") + b"x" * 1000)
+        pump.send(b"x" * 500)
+        for _ in range(7):
+            pump.advance(10)
+        self.assertTrue(pump.wire.reset)
+
+    def test_half_closed_client_that_does_not_read_is_cut_off(self) -> None:
+        reset: list[bool] = []
+
+        def app(environ: dict[str, Any], start_response: Any) -> Any:
+            start_response("200 OK", [])
+            pump.end()
+            yield b"x" * 300_000
+            pump.advance(1)
+            reset.append(pump.wire.reset)
+            for _ in range(7):
+                pump.advance(10)
+            reset.append(pump.wire.reset)
+
+        server = Server(app, Limits(response_buffer_size=1_000_000))
+        pump = DirectPump(server, 1000)
+        pump.send(request())
+        server.work(pump)
+        self.assertEqual(reset, [False, True])
+
+    def test_half_closed_client_that_stops_reading_is_cut_off(self) -> None:
+        server = Server(large, LIMITS)
+        pump = DirectPump(server, 1000)
+        pump.send(request())
+        pump.end()
+        server.work(pump)
+        self.assertFalse(pump.wire.closed)
+        for _ in range(7):
+            pump.advance(10)
+        self.assertTrue(pump.wire.reset)
+
+    def test_half_closed_client_gets_everything(self) -> None:
+        for application in (large, streaming):
+            pump = self.connect(application, request(), threads=0)
+            pump.end()
+            self.assertEqual(len(split(pump.read())[2]), 1_000_000)
+            pump.advance(1)
+            self.assertTrue(pump.wire.closed)
+            self.assertFalse(pump.wire.reset)
+
+    def test_client_that_closes_in_its_body_while_it_does_not_read(self) -> None:
+        pump = self.connect(large, request("/", "Content-Length: 1500", method="POST") + b"x" * 1000)
+        pump.end()
+        self.assertTrue(pump.wire.closed)
+
+    def test_lingering_ends_soon_after_everything_is_read(self) -> None:
+        pump = self.connect(large, request("/", "Connection: close") + b"more")
+        self.assertFalse(pump.wire.ended)
+        pump.read()
+        self.assertTrue(pump.wire.ended)
+        self.assertFalse(pump.wire.closed)
+        pump.advance(60.25)
+        pump.advance(2.25)
+        self.assertTrue(pump.wire.closed)
+
+    def test_two_files_one_after_the_other(self) -> None:
+        path = self.mktemp()
+        with open(path, "wb") as file:
+            file.write(b"f" * 300_000)
+
+        def app(environ: dict[str, Any], start_response: Any) -> Any:
+            start_response("200 OK", [])
+            return [b"y" * 300_000] if environ["PATH_INFO"] == "/y" else environ["wsgi.file_wrapper"](open(path, "rb"))
+
+        server = Server(app, LIMITS)
+        pump = server.connect()
+        pump.stop_reading()
+        pump.send(request("/y") + request("/f") + request("/y") + request("/f"))
+        server.work(pump)
+        pump.resume_reading()
+        server.work(pump)
+        self.assertEqual(len(pump.client.take()), 4 * 300_000 + len(self.heads(app)))
+
+    def heads(self, app: Any) -> bytes:
+        """Return the heads of the four answers."""
+        answers = [Server(app, LIMITS).ask(request(path)) for path in ("/y", "/f")]
+        return b"".join(answer.partition(b"\r\n\r\n")[0] + b"\r\n\r\n" for answer in answers) * 2
+
+
+class HastyThreadTests(SynchronousTestCase):
+    """Threads that have answered before the reactor goes on."""
+
+    def test_connection_is_closed_after_the_answer(self) -> None:
+        pump = DirectPump(hasty(hello))
+        pump.send(request("/", "Connection: close") + request("/smuggled"))
+        answer = pump.read()
+        self.assertEqual(answer.count(b"HTTP/1.1"), 1)
+        self.assertTrue(pump.wire.ended)
+
+    def test_connection_without_keep_alive_is_closed_at_once(self) -> None:
+        pump = DirectPump(hasty(hello))
+        pump.send(request("/", version="1.0"))
+        self.assertTrue(pump.wire.closed)
+
+    def test_pipelined_requests(self) -> None:
+        server = hasty(hello)
+        pump = DirectPump(server)
+        pump.send(request("/1") + request("/2", method="POST", body=b"abc") + request("/3"))
+        answer = pump.read()
+        places = [answer.index(path) for path in (b"\r\n\r\n/1", b"\r\n\r\n/2", b"\r\n\r\n/3")]
+        self.assertEqual(places, sorted(places))
+        self.assertEqual(len(server.finished), 3)
+        pump.advance(2.5)
+        self.assertTrue(pump.wire.closed)
+
+
+class PartialHeadTests(SynchronousTestCase):
+    """A part of the next head that has come before the answer was complete."""
+
+    def test_it_has_the_time_of_a_head(self) -> None:
+        server = Server(hello, LIMITS)
+        pump = server.connect()
+        pump.send(request("/1") + b"GET /2 HT")
+        server.work(pump)
+        self.assertEqual(pump.client.take().count(b"200 OK"), 1)
+        pump.advance(25)
+        self.assertIsNone(pump.client.lost)
+        pump.advance(6)
+        self.assertIn(b"408 Request Timeout", pump.client.take())
+
+    def test_slow_head_of_head_has_no_content(self) -> None:
+        server = Server(hello, LIMITS)
+        pump = server.connect()
+        pump.send(b"HEAD / HTTP/1.1\r\nHo")
+        pump.advance(31)
+        status, fields, body = split(pump.client.take())
+        self.assertEqual((status, body), ("HTTP/1.1 408 Request Timeout", b""))
+        self.assertNotEqual(fields["content-length"], "0")
+
+    def test_refused_head_has_no_content(self) -> None:
+        for data in (
+            request("/" + "a" * 2000, method="HEAD"),
+            b"HEAD / HTTP/1.1\r\n\r\n",
+            b"HEAD / HTTP/3.0\r\nHost: a\r\n\r\n",
+            request("/", "X : y", method="HEAD"),
+        ):
+            status, _, body = split(Server(hello, LIMITS).ask(data))
+            self.assertIn(status.split()[1], ("400", "414", "505"))
+            self.assertEqual(body, b"", data)
+
+
+class DroppedBodyTests(SynchronousTestCase):
+    """Bodies that nobody reads any more."""
+
+    def test_refused_body_that_never_comes_is_not_waited_for(self) -> None:
+        server = Server(reading, Limits(max_post_body_size=100, body_min_rate_grace=5.0))
+        pump = DirectPump(server)
+        pump.send(request("/", "Content-Length: 500", method="POST"))
+        self.assertIn(b" 413 ", pump.read())
+        pump.advance(5.25)
+        pump.advance(5.25)
+        self.assertTrue(pump.wire.ended)
+
+    def test_resuming_for_an_old_body_does_not_resume_a_new_one(self) -> None:
+        server = Server(hello, LIMITS)
+        pump = DirectPump(server)
+        first = request("/1", "Content-Length: 3000", method="POST") + b"x" * 3000
+        pump.send(first + request("/2", "Content-Length: 50000", method="POST") + b"y" * 3000)
+        self.assertFalse(pump.reading)
+        server.workers.step()
+        pump.flush()
+        self.assertEqual(server.workers.queued, 1)
+        self.assertFalse(pump.reading)
+
+    def test_the_time_for_a_body_begins_with_100_continue(self) -> None:
+        def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+            pump.advance(4.9)
+            self.assertEqual(pump.read(), b"")
+            hook.append(server.reactor.callLater(0.6, pump.channel.dataReceived, b"12345"))
+            waits = environ["wsgi.input"].raw._body._changed
+            self.patch(waits, "wait", lambda: pump.advance(0.25))
+            return reading(environ, start_response)
+
+        hook: list[Any] = []
+        server = Server(app, LIMITS)
+        pump = DirectPump(server)
+        pump.send(request("/", "Content-Length: 5", "Expect: 100-continue", method="POST"))
+        server.work(pump)
+        self.assertTrue(pump.read().endswith(b"\r\n\r\n5"))
+
+
+class DrainRaceTests(SynchronousTestCase):
+    """Connections that come while the server stops."""
+
+    def test_late_connection_is_closed_at_once(self) -> None:
+        server = Server(hello, LIMITS)
+        first = DirectPump(server)
+        first.send(request())
+        done = server.site.drain()
+        late = DirectPump(server)
+        late.advance(0.5)
+        self.assertTrue(late.wire.closed)
+        server.work(first)
+        first.advance(0.5)
+        self.successResultOf(done)
+
+    def test_connection_that_becomes_idle_while_stopping_closes_at_once(self) -> None:
+        def app(environ: dict[str, Any], start_response: Any) -> Any:
+            start_response("200 OK", [])
+            yield b"before"
+            server.site.drain()
+            yield b"after"
+
+        server = Server(app, Limits(keep_alive_timeout=1000.0))
+        pump = DirectPump(server)
+        pump.send(request())
+        server.work(pump)
+        pump.advance(0.5)
+        self.assertTrue(pump.wire.closed)

@@ -164,6 +164,9 @@ class TextTests(_UTCTestCase):
             (basic(b":password"), ["-", "-"]),
             (basic(b"no-colon-so-perhaps-a-secret"), ["-", "-"]),
             ([(b"authorization", b"Basic !!!")], ["-", "-"]),
+            ([(b"authorization", b'Digest realm="username=x", username="a \\"b\\""')], [r'"a \x22b\x22"', "-"]),
+            ([(b"authorization", b'Digest username="", response="secret"')], ["-", "-"]),
+            ([(b"authorization", b"Digest username*=UTF-8''x, response=secret")], ["-", "-"]),
             ([(b"authorization", b"bEARER   abcdefgh")], ["-", "abcd…"]),
             ([(b"authorization", b"Bearer abcde")], ["-", "abcd…"]),
             ([(b"authorization", b"Bearer abcd")], ["-", "ab…"]),
@@ -172,7 +175,7 @@ class TextTests(_UTCTestCase):
             ([(b"authorization", b"Bearer")], ["-", "-"]),
             ([(b"authorization", b'Bearer "\x1b x')], ["-", r"\x22\x1b…"]),
             ([(b"authorization", b"abcdefgh")], ["-", "-"]),
-            ([(b"authorization", b'Digest username="me", response="secret"')], ["-", "-"]),
+            ([(b"authorization", b'Digest username="me", response="secret"')], ['"me"', "-"]),
         ):
             with self.subTest(headers):
                 line = self.line(finished(headers))
