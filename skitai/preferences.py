@@ -12,6 +12,7 @@ from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 from skitai.attributes import AttributeDictionary
+from skitai.values import Size
 
 
 def apply_preferences(application: Any, pref: Mapping[str, Any]) -> None:
@@ -57,7 +58,13 @@ def flag(application: Any, name: str) -> bool:
 
 
 def size(application: Any, name: str) -> int | None:
-    """Return a number of bytes in the application's ``config``; None where it says nothing usable."""
+    """Return a size of the application's ``config`` in bytes; None where it says nothing usable.
+
+    Written as options are: a number, or such as "64M".
+    """
     config = getattr(application, "config", None)
     value = config.get(name) if isinstance(config, Mapping) else getattr(config, name, None)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    try:
+        return Size().parse(int(value) if isinstance(value, float) else value)
+    except (OverflowError, ValueError):
+        return None

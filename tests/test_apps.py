@@ -100,6 +100,12 @@ class LoadingCase(SynchronousTestCase):
 class TargetTests(LoadingCase):
     """What can be mounted."""
 
+    def test_size_in_config(self) -> None:
+        cases = (("'2K'", 2048), ("5e6", 5_000_000), ("0", 0), ("True", None), ("'many'", None), ("1e999", None))
+        for number, (written, expected) in enumerate(cases):
+            self.write(f"sized{number}.py", HELLO % "x" + f"    app.config = {{'max_post_body_size': {written}}}")
+            self.assertEqual(self.load(f"sized{number}").max_post_body_size, expected, written)
+
     def test_object(self) -> None:
         """An object is served as it is."""
         found = self.load(len)
@@ -472,6 +478,12 @@ class PreferenceTests(LoadingCase):
         self.assertEqual((apps[2].config.a, apps[2].config.b), (1, 2))
         self.assertEqual(self.load("dict").max_post_body_size, 10)
         self.assertIsNone(self.load("shop").max_post_body_size)
+
+    def test_size_in_config(self) -> None:
+        cases = (("'2K'", 2048), ("5e6", 5_000_000), ("0", 0), ("True", None), ("'many'", None), ("1e999", None))
+        for number, (written, expected) in enumerate(cases):
+            self.write(f"sized{number}.py", HELLO % "x" + f"    app.config = {{'max_post_body_size': {written}}}")
+            self.assertEqual(self.load(f"sized{number}").max_post_body_size, expected, written)
 
     def test_object(self) -> None:
         """Preferences count for an object too; one that can take none is refused."""

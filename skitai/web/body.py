@@ -25,7 +25,6 @@ from typing import BinaryIO, Final, Protocol, cast
 
 from skitai.errors import ApplicationError, BodyTooLarge, PeerError
 
-
 UNCLAIMED_SIZE: Final = 1 << 16
 """Bytes of a body that are kept before a handler says what it wants with it; then reading stops."""
 

@@ -351,9 +351,7 @@ class HTTPChannel:
     def send(self, exchange: Exchange, response: Response, body: bytes) -> None:
         """Send a whole response."""
         allowed = has_body(exchange.request.method, response.status)
-        length: int | None = len(body)
-        if response.status in (204, 304) or (not allowed and not body):
-            length = None
+        length = None if response.status in (204, 304) else len(body)
         head = self._make_head(exchange, response, length, b"")
         exchange.body_sent = len(body) if allowed else 0
         self._outlet.put(exchange, head + body if body and allowed else head, last=True)
@@ -463,10 +461,12 @@ class HTTPChannel:
         """The response was handed over. Begin the next turn at once where that is all. Thread: any."""
         exchange.phase = DONE
         exchange.on_gone = None
-        exchange.finished = self.site.seconds()
+        site = self.site
+        exchange.finished = now = site.seconds()
         if self._stage == WORK and not self._running and not self._closes and self._engine.begin_idle():
             self._exchange = None
-            self._begin_idling()
+            self._stage = IDLE
+            self.deadline = 0.0 if self.draining else now + site.limits.keep_alive_timeout
 
     def progress(self, exchange: Exchange, count: int) -> None:
         """The client has taken ``count`` more bytes of a file. Thread: reactor."""

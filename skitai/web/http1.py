@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import enum
 import re
-from typing import Final
+from typing import Final, NamedTuple
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
@@ -43,6 +43,25 @@ class _State(enum.Enum):
     CHUNKED = enum.auto()
     COMPLETE = enum.auto()
     REFUSED = enum.auto()
+
+
+# Looking a member up in its class takes three times as long, which counts on the way of every request.
+_HEAD, _LENGTH, _CHUNKED, _COMPLETE, _REFUSED = _State
+
+
+class _Line(NamedTuple):
+    """A request line; ``version`` is None for one that is not served, ``path`` empty where the target is no path."""
+
+    method: str
+    target: str
+    version: str | None
+    path: str
+    query: str
+
+
+_LINES_REMEMBERED: Final = 1024
+_LINE_REMEMBERED: Final = 512
+_lines: dict[bytes, _Line] = {}
 
 
 class _FieldLines:
@@ -86,7 +105,7 @@ class ServerConnection:
     def __init__(self, max_head_size: int, max_target_size: int) -> None:
         self._max_head = max_head_size
         self._max_target = max_target_size
-        self._state = _State.HEAD
+        self._state = _HEAD
         self._buffer = b""
         self._scanned = 0
         self._remaining = 0
@@ -100,17 +119,17 @@ class ServerConnection:
     @property
     def between_requests(self) -> bool:
         """Whether no byte of a next request has come yet."""
-        return self._state is _State.HEAD and not self._buffer
+        return self._state is _HEAD and not self._buffer
 
     @property
     def body_complete(self) -> bool:
         """Whether the current request has arrived whole."""
-        return self._state is _State.COMPLETE
+        return self._state is _COMPLETE
 
     @property
     def method(self) -> str:
         """The method of the head of which a part has come; "-" as long as it is not known."""
-        match = _METHOD.match(self._buffer) if self._state is _State.HEAD else None
+        match = _METHOD.match(self._buffer) if self._state is _HEAD else None
         return match.group(1).decode() if match is not None else "-"
 
     def receive(self, data: bytes) -> list[Event]:
@@ -119,14 +138,14 @@ class ServerConnection:
         Never raises for anything a peer can send.
         """
         state = self._state
-        if state is _State.HEAD:
+        if state is _HEAD:
             self._buffer = self._buffer + data if self._buffer else data
             return self._head()
-        if state is _State.LENGTH:
+        if state is _LENGTH:
             return self._length(data)
-        if state is _State.CHUNKED:
+        if state is _CHUNKED:
             return self._chunked(data)
-        if state is _State.COMPLETE:
+        if state is _COMPLETE:
             self._buffer += data
         return []
 
@@ -135,23 +154,23 @@ class ServerConnection:
 
         ``next_request`` for the hot path.
         """
-        if self._state is not _State.COMPLETE or self._buffer:
+        if self._state is not _COMPLETE or self._buffer:
             return False
-        self._state = _State.HEAD
+        self._state = _HEAD
         self._scanned = 0
         return True
 
     def next_request(self) -> list[Event]:
         """Begin with the next request: the response to the last one is complete."""
-        if self._state is not _State.COMPLETE:
+        if self._state is not _COMPLETE:
             raise RuntimeError(f"next_request() while the engine is in state {self._state.name}")
-        self._state = _State.HEAD
+        self._state = _HEAD
         self._scanned = 0
         return self._head() if self._buffer else []
 
     def _refuse(self, status: int, message: str, method: str = "") -> list[Event]:
         refused = Refused(status, message, method or self.method)
-        self._state = _State.REFUSED
+        self._state = _REFUSED
         self._buffer = b""
         self._chunks = None
         return [refused]
@@ -168,42 +187,63 @@ class ServerConnection:
             end = buffer.find(b"\r\n\r\n", self._scanned)
             if end < 0:
                 return self._incomplete()
-        match = _REQUEST_LINE.match(buffer)
-        if match is None or end + 4 > self._max_head or match.end(2) - match.start(2) > self._max_target:
+        line_end = buffer.find(b"\r\n") + 2
+        line = _lines.get(buffer[:line_end]) or self._read_line(buffer[:line_end])
+        if line is None or end + 4 > self._max_head or len(line.target) > self._max_target:
             return self._unreadable(end)
-        method, target, major, minor = match.groups()
-        fields = buffer[match.end() : end + 4]
+        fields = buffer[line_end : end + 4]
         try:
             headers = _parse_fields(fields)
         except HttpParserError:
             return self._unreadable_fields(buffer[: end + 4], fields)
-        if major != b"1":
+        if line.version is None:
             return self._refuse(505, "only HTTP/1.0 and HTTP/1.1 are served here")
         self._buffer = buffer[end + 4 :]
         self._scanned = 0
-        request = Request(method.decode(), target.decode(), "1.0" if minor == b"0" else "1.1", headers)
+        request = Request(line.method, line.target, line.version, headers)
+        request.path = line.path
+        request.query = line.query
         try:
             _read_framing(request)
-            _read_target(request)
+            if not line.path:
+                _read_target(request)
         except PeerError as error:
             return self._refuse(error.status, str(error), request.method)
+        if not request.content_length:
+            self._state = _COMPLETE
+            return [request]
         return self._request(request)
 
+    def _read_line(self, data: bytes) -> _Line | None:
+        """Read a request line, None where it is malformed. Those seen often are read once."""
+        match = _REQUEST_LINE.fullmatch(data)
+        if match is None:
+            return None
+        method, target, major, minor = match.groups()
+        version = None if major != b"1" else "1.0" if minor == b"0" else "1.1"
+        path = query = ""
+        if target.startswith(b"/") and method != b"CONNECT":
+            path, _, query = target.decode().partition("?")
+        line = _Line(method.decode(), target.decode(), version, path, query)
+        if len(data) <= _LINE_REMEMBERED:
+            if len(_lines) >= _LINES_REMEMBERED:
+                _lines.clear()
+            _lines[data] = line
+        return line
+
     def _request(self, request: Request) -> list[Event]:
+        """Begin with a request that has a body."""
         length = request.content_length
-        if length == 0:
-            self._state = _State.COMPLETE
-            return [request]
         rest = self._buffer
         self._buffer = b""
         events: list[Event] = [request]
         if length == UNKNOWN_LENGTH:
-            self._state = _State.CHUNKED
+            self._state = _CHUNKED
             self._chunks = ChunkedDecoder(self._max_head)
             if rest:
                 events += self._chunked(rest)
         else:
-            self._state = _State.LENGTH
+            self._state = _LENGTH
             self._remaining = length
             if rest:
                 events += self._length(rest)
@@ -214,7 +254,7 @@ class ServerConnection:
         if len(data) < remaining:
             self._remaining = remaining - len(data)
             return [Data(data)] if data else []
-        self._state = _State.COMPLETE
+        self._state = _COMPLETE
         self._buffer = data[remaining:]
         return [Data(data[:remaining] if self._buffer else data), EndOfBody([])]
 
@@ -226,7 +266,7 @@ class ServerConnection:
         if chunks.fault is not None:
             events += self._refuse(chunks.fault.status, str(chunks.fault))
         elif chunks.done:
-            self._state = _State.COMPLETE
+            self._state = _COMPLETE
             self._buffer = rest
             self._chunks = None
             events.append(EndOfBody(chunks.trailers))
@@ -368,10 +408,10 @@ def _read_framing(request: Request) -> None:
 
 
 def _read_target(request: Request) -> None:
-    """Take the request target apart (RFC 9112 section 3.2).
+    """Take a request target apart that does not begin with a slash (RFC 9112 section 3.2).
 
     Raises:
-        PeerError: It has none of the four forms, or one that the method does not allow.
+        PeerError: It has none of the forms, or one that the method does not allow.
     """
     target = request.target
     if request.method == "CONNECT":
@@ -379,8 +419,6 @@ def _read_target(request: Request) -> None:
         if not (host and colon and port.isdigit() and int(port) < 65536 and is_host(target)):
             raise PeerError(400, "the target of CONNECT is host:port")
         request.host = target
-    elif target[0] == "/":
-        request.path, _, request.query = target.partition("?")
     elif target == "*":
         if request.method != "OPTIONS":
             raise PeerError(400, "the target * is for OPTIONS only")

@@ -216,11 +216,12 @@ class _Turn:
             return
         try:
             self._environ = environ = self.handler.make_environ(exchange, self.mount, self.input)
-            self._result = result = application(environ, self.start_response)
+            result: Any = application(environ, self.start_response)
+            self._result = result
             kind = type(result)
             if (kind is list or kind is tuple) and exchange.phase == WAITING:
-                self._send_whole(_join(cast("list[Any]", result)))
-            elif not (kind is FileWrapper and self._send_file(cast(FileWrapper, result))):
+                self._send_whole(_join(result))
+            elif not (kind is FileWrapper and self._send_file(result)):
                 self._iterator = iter(_checked(result))
                 if not self._pump():
                     return
@@ -304,9 +305,14 @@ class _Turn:
         self._close()
 
     def _send_whole(self, body: bytes) -> None:
-        response = self._started_response()
+        response = self._response or self._started_response()
         request = self.exchange.request
         self._sent = len(body)
+        if not body and self._declared is None and request.method == "HEAD":
+            self._answered = True  # how long the answer to GET is was not said
+            self.exchange.begin(response, None)
+            self.exchange.finish()
+            return
         if self._declared is not None and self._declared != len(body) and has_body(request.method, response.status):
             raise ApplicationError(f"Content-Length is {self._declared} but the body has {len(body)} bytes")
         settings = self.handler.services.compression
@@ -357,7 +363,7 @@ class _Turn:
         else:
             exchange.finish()
 
-    def _send_file(self, wrapper: FileWrapper) -> bool:
+    def _send_file(self, wrapper: Any) -> bool:
         """Hand a real file over to the carrier; return False where it must be iterated over."""
         file = wrapper.filelike
         # Only these read just what their descriptor does; a GzipFile has a descriptor too.
@@ -415,7 +421,8 @@ class _Turn:
             _log.warn("{turn}: {error}", turn=self, error=error)
             status, message = error.status, str(error)
         else:
-            _log.failure("{turn} failed", turn=self)
+            ids = f"{gtxn_of(exchange)}/{exchange.ltxn}"
+            _log.failure("{turn} failed [{ids}]", turn=self, ids=ids)
             status, message = 500, ""
         if exchange.phase == WAITING:
             text = "".join(traceback.format_exception(error)) if status == 500 and exchange.debug else None
@@ -424,7 +431,7 @@ class _Turn:
             exchange.abort()
 
 
-def _join(pieces: list[Any]) -> bytes:
+def _join(pieces: Any) -> bytes:
     """Make one body of a list of pieces."""
     if len(pieces) == 1:
         piece = pieces[0]

@@ -105,6 +105,7 @@ if __name__ == "__main__":
 """
 
 site = Shared({"app.py": APPLICATION})
+single = Shared({"app.py": APPLICATION}, "--threads", "0")
 limited = Shared(
     {"app.py": APPLICATION},
     *("--max-post-body-size", "10K", "--body-min-rate", "100000", "--body-min-rate-grace", "0.3", "--threads", "2"),
@@ -132,8 +133,10 @@ CHUNKED = b"Host: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 class InputTests(SynchronousTestCase):
     """Applications get every byte, in whatever way they read."""
 
+    served = site
+
     def test_every_way_of_reading(self) -> None:
-        with site.connect() as wire:
+        with self.served.connect() as wire:
             for size in (0, 1, 1000, 65535, 65536, 65537, 300_000):
                 data = os.urandom(size)
                 for path in ("/whole", "/pieces?1000", "/pieces?65536", "/pieces?1000000") + ("/sized",) * bool(size):
@@ -143,7 +146,7 @@ class InputTests(SynchronousTestCase):
                     self.assertEqual(got["terminated"], True)
 
     def test_chunked(self) -> None:
-        with site.connect() as wire:
+        with self.served.connect() as wire:
             for size, chunk in ((1, 1), (1000, 7), (300_000, 4096), (300_000, 300_000)):
                 data = os.urandom(size)
                 for path in (b"/whole", b"/pieces?1000"):
@@ -152,7 +155,7 @@ class InputTests(SynchronousTestCase):
                     self.assertEqual((got["size"], got["md5"]), (size, hashlib.md5(data).hexdigest()))
 
     def test_lines(self) -> None:
-        with site.connect() as wire:
+        with self.served.connect() as wire:
             body = b"one\ntwo\r\n\nthree"
             self.assertEqual(
                 told(wire.ask("/lines", method="POST", body=body))["lines"], ["one\n", "two\r\n", "\n", "three"]
@@ -166,14 +169,14 @@ class InputTests(SynchronousTestCase):
 
     def test_lines_of_a_large_body(self) -> None:
         lines = [f"{n}\n" for n in range(30_000)]
-        reply = site.ask("/lines", method="POST", body="".join(lines).encode())
+        reply = self.served.ask("/lines", method="POST", body="".join(lines).encode())
         self.assertEqual(told(reply)["lines"], lines)
 
     def test_a_body_with_get(self) -> None:
-        self.assertEqual(told(site.ask("/whole", method="GET", body=b"abc"))["size"], 3)
+        self.assertEqual(told(self.served.ask("/whole", method="GET", body=b"abc"))["size"], 3)
 
     def test_a_large_body_that_is_left(self) -> None:
-        with site.connect() as wire:
+        with self.served.connect() as wire:
             wire.request("/early", method="POST", body=b"x" * 300_000)
             self.assertEqual(wire.receive().body, b"early")
             try:
@@ -181,12 +184,8 @@ class InputTests(SynchronousTestCase):
             except (EOFError, OSError):
                 pass  # the server may close instead of reading what nobody wants
 
-    def test_the_answer_may_start_before_the_body_has_come(self) -> None:
-        with site.raw(b"POST /early HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n" + b"x" * 70000) as wire:
-            self.assertEqual(wire.receive().body, b"early")
-
     def test_streams_both_ways_at_once(self) -> None:
-        with site.connect() as wire:
+        with self.served.connect() as wire:
             head = b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 8192000\r\n\r\n"
             data = os.urandom(8192) * 1000
             sender = threading.Thread(target=wire.send, args=(head + data,))
@@ -209,10 +208,12 @@ class InputTests(SynchronousTestCase):
 class ContinueTests(SynchronousTestCase):
     """``Expect: 100-continue``."""
 
+    served = site
+
     HEAD = b"POST %s HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n"
 
     def test_sent_when_the_application_reads(self) -> None:
-        with site.raw(self.HEAD % (b"/whole", 3)) as wire:
+        with self.served.raw(self.HEAD % (b"/whole", 3)) as wire:
             self.assertEqual(wire.receive_interim().status, 100)
             wire.send(b"abc")
             self.assertEqual(told(wire.receive())["size"], 3)
@@ -223,26 +224,17 @@ class ContinueTests(SynchronousTestCase):
             self.assertEqual((told(reply)["size"], reply.interim), (200_000, []))
 
     def test_chunked(self) -> None:
-        with site.raw(b"POST /whole HTTP/1.1\r\nExpect: 100-continue\r\n" + CHUNKED) as wire:
+        with self.served.raw(b"POST /whole HTTP/1.1\r\nExpect: 100-continue\r\n" + CHUNKED) as wire:
             self.assertEqual(wire.receive_interim().status, 100)
             wire.send(chunked(b"abc", 2))
             self.assertEqual(told(wire.receive())["size"], 3)
 
-    def test_not_sent_when_it_does_not_read(self) -> None:
-        for path in (b"/none", b"/early"):
-            with site.raw(self.HEAD % (path, 3)) as wire:
-                reply = wire.receive()
-                self.assertEqual((reply.status, reply.interim), (200, []), path)
-                # Whether the body will come is unknown: the connection can only be closed (RFC 9110 10.1.1).
-                self.assertEqual(reply.get("connection"), "close")
-                self.assertEqual(wire.rest(), b"")
-
     def test_not_sent_where_the_body_is_there_already(self) -> None:
-        with site.raw(self.HEAD % (b"/whole", 3) + b"abc") as wire:
+        with self.served.raw(self.HEAD % (b"/whole", 3) + b"abc") as wire:
             self.assertEqual(told(wire.receive())["size"], 3)
 
     def test_not_sent_to_http_1_0(self) -> None:
-        with site.raw(self.HEAD.replace(b"1.1", b"1.0") % (b"/whole", 3)) as wire:
+        with self.served.raw(self.HEAD.replace(b"1.1", b"1.0") % (b"/whole", 3)) as wire:
             self.assertTrue(wire.silent())
             wire.send(b"abc")
             reply = wire.receive()
@@ -255,8 +247,37 @@ class ContinueTests(SynchronousTestCase):
             self.assertEqual(wire.rest(), b"")
 
     def test_other_expectations_are_refused(self) -> None:
-        with site.raw(b"GET / HTTP/1.1\r\nHost: a\r\nExpect: something\r\n\r\n") as wire:
+        with self.served.raw(b"GET / HTTP/1.1\r\nHost: a\r\nExpect: something\r\n\r\n") as wire:
             self.assertIn(wire.receive().status, (200, 417))
+
+
+class EarlyTests(SynchronousTestCase):
+    """Answers before the body; without threads applications run when the body is there."""
+
+    def test_the_answer_may_start_before_the_body_has_come(self) -> None:
+        with site.raw(b"POST /early HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n" + b"x" * 70000) as wire:
+            self.assertEqual(wire.receive().body, b"early")
+
+    def test_not_sent_when_it_does_not_read(self) -> None:
+        for path in (b"/none", b"/early"):
+            with site.raw(ContinueTests.HEAD % (path, 3)) as wire:
+                reply = wire.receive()
+                self.assertEqual((reply.status, reply.interim), (200, []), path)
+                # Whether the body will come is unknown: the connection can only be closed (RFC 9110 10.1.1).
+                self.assertEqual(reply.get("connection"), "close")
+                self.assertEqual(wire.rest(), b"")
+
+
+class SingleInputTests(InputTests):
+    """The same without threads."""
+
+    served = single
+
+
+class SingleContinueTests(ContinueTests):
+    """The same without threads."""
+
+    served = single
 
 
 class LimitTests(SynchronousTestCase):

@@ -1,4 +1,4 @@
-"""A server in memory for the tests of this folder: real channel and WSGI handler, a clock and threads the test moves."""
+"""A server in memory for tests: the real channel and WSGI handler, a clock and threads that the test moves."""
 
 from __future__ import annotations
 

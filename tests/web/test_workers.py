@@ -39,7 +39,7 @@ class WakingReactor(Reactor):
         self.woken = threading.Event()
         self.waiting: list[Any] = []
 
-    def callFromThread(self, callable: Any, *args: object, **kwargs: object) -> None:  # noqa: A002
+    def callFromThread(self, callable: Any, *args: object, **kwargs: object) -> None:
         """Keep the call for ``run_calls``."""
         self.wakes += 1
         self.waiting.append((callable, args))
