@@ -163,10 +163,15 @@ class Wire:
         return data
 
     def _exactly(self, count: int) -> bytes:
-        while len(self._data) < count:
+        pieces, size = [self._data], len(self._data)
+        while size < count:
+            self._data = b""
             self._more()
-        data, self._data = self._data[:count], self._data[count:]
-        return data
+            pieces.append(self._data)
+            size += len(self._data)
+        data = b"".join(pieces)
+        self._data = data[count:]
+        return data[:count]
 
     def _head(self) -> Reply:
         lines = self._until(b"\r\n\r\n").decode("latin-1").split("\r\n")

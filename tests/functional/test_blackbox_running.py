@@ -8,6 +8,8 @@ import socket
 import ssl
 import sys
 
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
+
 from tests.functional.blackbox import Wire
 from tests.functional.process import TWISTD, Server, ServerTestCase, refused, until
 from tests.test_tls import key_bytes, make_pair
@@ -283,6 +285,33 @@ class SecureTests(RunningTestCase):
             self.assertEqual([wire.ask("/").text.split()[1] for _ in range(3)], ["https"] * 3)
             wire.close()
             self.assertEqual(server.stop(), 0)
+
+    def test_the_forms_of_the_manual(self) -> None:
+        """One file for both; a key with a passphrase; paths relative to the script, wherever it is started."""
+        certificate, key = make_pair()
+        locked = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"your pass phrase"))
+        self.write("server.pem", certificate)
+        self.write("key.pem", locked)
+        self.write("both.pem", key_bytes(key) + certificate)
+        self.write("static/large.bin", b"large" * 200_000)
+        context = ssl.create_default_context(cadata=certificate.decode())
+        calls = (
+            "skitai.enable_ssl ('server.pem', 'key.pem', 'your pass phrase')",
+            "skitai.enable_ssl('both.pem')",
+            "skitai.enable_ssl('server.pem', 'key.pem', 'wrong')",
+        )
+        servers = []
+        for number, call in enumerate(calls):
+            lines = ('skitai.mount ("/", app)', 'skitai.mount ("/", "static")', call, "skitai.run (port = 0)")
+            path = self.program(*lines, name=f"app{number}.py")
+            servers.append(self.start(sys.executable, path, directory="/"))
+        for server in servers[:2]:
+            with Wire(server.port, context) as wire:
+                self.assertEqual(wire.ask("/").text.split()[1], "https")
+                self.assertEqual(wire.ask("/large.bin").body, b"large" * 200_000)
+                wire.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n" * 3)
+                self.assertEqual([wire.receive().status for _ in range(3)], [200] * 3)
+        self.assert_refused(servers[2], "passphrase")
 
     def test_plain_bytes_and_old_versions_are_refused(self) -> None:
         certificate, key = self.pair()
