@@ -59,7 +59,7 @@ class LoadingCase(SynchronousTestCase):
 
     def own(self) -> set[str]:
         """Return the names of modules from the directory."""
-        files = {name: str(getattr(module, "__file__", "")) for name, module in sys.modules.items()}
+        files = {name: str(getattr(module, "__file__", "")) for name, module in list(sys.modules.items())}
         return {name for name, file in files.items() if file.startswith(self.directory)}
 
     def write(self, path: str, text: str) -> str:

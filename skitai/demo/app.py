@@ -59,13 +59,13 @@ def index(environ: WSGIEnvironment) -> Reply:
 
 def stream(environ: WSGIEnvironment) -> Reply:
     """Answer line by line, with a pause between two."""
+    return Reply("200 OK", "text/plain; charset=utf-8", _lines())
 
-    def lines() -> Iterator[bytes]:
-        for number in range(1, STREAM_LINES + 1):
-            yield f"line {number:2} of {STREAM_LINES}\n".encode()
-            time.sleep(STREAM_PAUSE)
 
-    return Reply("200 OK", "text/plain; charset=utf-8", lines())
+def _lines() -> Iterator[bytes]:
+    for number in range(1, STREAM_LINES + 1):
+        yield f"line {number:2} of {STREAM_LINES}\n".encode()
+        time.sleep(STREAM_PAUSE)
 
 
 def upload(environ: WSGIEnvironment) -> Reply:

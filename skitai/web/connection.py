@@ -17,14 +17,11 @@ keeps what is pipelined behind it. The stage says whose turn it is, and so what 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Final, Protocol
 
 from skitai.settings import Limits
 from skitai.web.exchange import Exchange
 from skitai.web.workers import WorkerPool
-
-if TYPE_CHECKING:
-    from skitai.web.channel import HTTPChannel
 
 IDLE, HEAD, BODY, WORK, STALLED, HALF, CLOSING, CLOSED = range(8)
 
@@ -33,6 +30,27 @@ LINGER_TIMEOUT: Final = 2.0
 
 HALF_CLOSE_GRACE: Final = 0.5
 """Seconds after which a client that has closed its side is taken for gone. Who only half-closes gets quick answers."""
+
+
+class Channel(Protocol):
+    """An open connection, as its server sees it. Thread: reactor.
+
+    Attributes:
+        deadline: When ``expired`` is to be called, in seconds of the site's clock.
+        draining: Whether the response that is being made is the last one.
+    """
+
+    deadline: float
+    draining: bool
+
+    def expired(self, now: float) -> None:
+        """The deadline has passed."""
+
+    def drain(self) -> None:
+        """Finish what is open, then close."""
+
+    def abort(self) -> None:
+        """Close at once."""
 
 
 class Site(Protocol):
@@ -57,8 +75,8 @@ class Site(Protocol):
     def record(self, exchange: Exchange) -> None:
         """The exchange is over: write it to the access log. Thread: any."""
 
-    def opened(self, channel: HTTPChannel) -> int:
+    def opened(self, channel: Channel) -> int:
         """A connection is open; return its number. Thread: reactor."""
 
-    def closed(self, channel: HTTPChannel) -> None:
+    def closed(self, channel: Channel) -> None:
         """A connection is gone. Thread: reactor."""

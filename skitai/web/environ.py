@@ -111,11 +111,14 @@ class EnvironMaker:
 
 
 def _environ_key(name: bytes) -> str:
-    """Return the key of a header field; "" for names with "_", which would pass for others with "-"."""
-    if b"_" in name:
-        key = ""
-    else:
-        key = "HTTP_" + name.decode("latin-1").upper().replace("-", "_")
+    """Return the key of a header field, "" for one that is left out.
+
+    That is a name with "_", which would pass for another with "-", and Proxy, which libraries would take for the
+    environment variable HTTP_PROXY (CVE-2016-5385).
+    """
+    if b"_" in name or name == b"proxy":
+        return ""
+    key = "HTTP_" + name.decode("latin-1").upper().replace("-", "_")
     if len(_keys) < _CACHE_SIZE and len(name) <= _CACHED_LENGTH:
         _keys[name] = key
     return key

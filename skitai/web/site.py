@@ -16,6 +16,7 @@ from twisted.logger import Logger
 
 from skitai.settings import Limits
 from skitai.web.channel import HTTPChannel
+from skitai.web.connection import Channel
 from skitai.web.errorpage import respond_error
 from skitai.web.exchange import Exchange
 from skitai.web.workers import WorkerPool
@@ -68,7 +69,7 @@ class ServerFactory(Factory):
         self.workers = workers
         self.record: Any = record
         self.seconds: Any = clock.seconds
-        self.channels: set[HTTPChannel] = set()
+        self.channels: set[Channel] = set()
         self.requests = 0
         self._clock = clock
         self._wall = wall
@@ -82,7 +83,7 @@ class ServerFactory(Factory):
         """Make the channel of a new connection."""
         return HTTPChannel(self)
 
-    def opened(self, channel: HTTPChannel) -> int:
+    def opened(self, channel: Channel) -> int:
         """A connection is open; return its number. Thread: reactor."""
         self._connections += 1
         self.channels.add(channel)
@@ -92,7 +93,7 @@ class ServerFactory(Factory):
             self._sweep = self._clock.callLater(SWEEP_PERIOD, self._look_at_deadlines)
         return self._connections
 
-    def closed(self, channel: HTTPChannel) -> None:
+    def closed(self, channel: Channel) -> None:
         """A connection is gone. Thread: reactor."""
         self.channels.discard(channel)
         if self._draining is not None and not self.channels and not self._draining.called:

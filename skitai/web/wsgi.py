@@ -421,8 +421,7 @@ class _Turn:
             _log.warn("{turn}: {error}", turn=self, error=error)
             status, message = error.status, str(error)
         else:
-            ids = f"{gtxn_of(exchange)}/{exchange.ltxn}"
-            _log.failure("{turn} failed [{ids}]", turn=self, ids=ids)
+            _log.failure("{turn} failed", turn=self)
             status, message = 500, ""
         if exchange.phase == WAITING:
             text = "".join(traceback.format_exception(error)) if status == 500 and exchange.debug else None

@@ -305,8 +305,6 @@ class LimitTests(SynchronousTestCase):
         with limited.raw(b"POST /whole HTTP/1.1\r\n" + CHUNKED + chunked(b"x" * 10_241, 1000)) as wire:
             self.assertEqual(wire.receive().status, 413)
             self.assertEqual(wire.rest(), b"")
-        with limited.raw(b"POST /whole HTTP/1.1\r\n" + CHUNKED + b"%x\r\n" % 10**12) as wire:
-            self.assertEqual(wire.receive().status, 413)
 
     def test_too_slow_a_body_is_408(self) -> None:
         with limited.raw(b"POST /whole HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\nabc") as wire:

@@ -92,16 +92,16 @@ class RefusalTests(RunningTestCase):
 
     def test_wrong_calls(self) -> None:
         cases = [
-            (("skitai.run()",), ("mount",)),
-            (('skitai.mount("/", "missing")', "skitai.run()"), ("missing",)),
-            (('skitai.mount("/", "missing.py")', "skitai.run()"), ("missing.py",)),
-            (('skitai.mount("/", __file__, "nothing")', "skitai.run()"), ("nothing",)),
-            (('skitai.mount("noslash", app)', "skitai.run()"), ("noslash",)),
-            (('skitai.mount("/", 1)', "skitai.run()"), ("mount",)),
-            ((self.MOUNT, "skitai.run(prot=1)"), ("prot", "port")),
+            (("skitai.run(port=0)",), ("mount",)),
+            (('skitai.mount("/", "missing")', "skitai.run(port=0)"), ("missing",)),
+            (('skitai.mount("/", "missing.py")', "skitai.run(port=0)"), ("missing.py",)),
+            (('skitai.mount("/", __file__, "nothing")', "skitai.run(port=0)"), ("nothing",)),
+            (('skitai.mount("noslash", app)', "skitai.run(port=0)"), ("noslash",)),
+            (('skitai.mount("/", 1)', "skitai.run(port=0)"), ("mount",)),
+            ((self.MOUNT, "skitai.run(port=0, prot=1)"), ("prot", "port")),
             ((self.MOUNT, "skitai.run(port='abc')"), ("port",)),
-            ((self.MOUNT, "skitai.run(threads='many')"), ("threads",)),
-            ((self.MOUNT, "skitai.set_keep_alive('x')", "skitai.run()"), ("keep",)),
+            ((self.MOUNT, "skitai.run(port=0, threads='many')"), ("threads",)),
+            ((self.MOUNT, "skitai.set_keep_alive('x')", "skitai.run(port=0)"), ("keep",)),
             ((self.MOUNT, "skitai.enable_ssl('missing.pem')", "skitai.run(port=0)"), ("missing.pem",)),
             ((self.MOUNT, "skitai.run(port=0, certfile='app.py')"), ("app.py",)),
             ((self.MOUNT, "skitai.enable_proxy()", "skitai.run(port=0)"), ("enable_proxy", "available")),
@@ -122,7 +122,7 @@ class RefusalTests(RunningTestCase):
                     self.assertEqual(server.wait(), 2, (call, server.output))
                     self.assertEqual(len(server.output.strip().splitlines()), 1, (call, server.output))
                     for word in expected:
-                        self.assertIn(word, server.output, call)
+                        self.assertIn(word, server.output, (call, server.output))
                 waiting.clear()
 
     def test_a_port_in_use(self) -> None:

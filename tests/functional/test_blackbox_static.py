@@ -90,7 +90,8 @@ class FileTests(SynchronousTestCase):
     def test_head(self) -> None:
         for path in ("/a.txt", "/page.html", "/empty.txt", "/large.bin", "/missing.txt"):
             with site.connect() as wire:
-                whole, head = wire.ask(path), wire.ask(path, method="HEAD")
+                # Error pages name the transaction, whose number may grow by a digit.
+                whole, head = wire.ask(path, "X-Gtxn-Id: same"), wire.ask(path, "X-Gtxn-Id: same", method="HEAD")
                 self.assertEqual(whole.status, head.status)
                 for name in ("content-length", "etag", "content-type", "last-modified", "cache-control", "vary"):
                     self.assertEqual(head.get(name), whole.get(name), (path, name))

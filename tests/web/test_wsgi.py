@@ -111,9 +111,11 @@ class EnvironTests(SynchronousTestCase):
         self.assertEqual((environ["HTTP_X_A"], environ["HTTP_COOKIE"]), ("1,2", "a=1; b=2"))
 
     def test_names_with_underscores_are_left_out(self) -> None:
-        environ = self.environ(request("/", "X_User: evil", "Content_Length: 99"))
-        self.assertNotIn("HTTP_X_USER", environ)
-        self.assertNotIn("HTTP_CONTENT_LENGTH", environ)
+        for _ in range(2):  # the second time the name is known
+            environ = self.environ(request("/", "X_User: evil", "Content_Length: 99"))
+            self.assertNotIn("HTTP_X_USER", environ)
+            self.assertNotIn("HTTP_CONTENT_LENGTH", environ)
+            self.assertNotIn("", environ)
 
     def test_every_request_has_its_own_environ(self) -> None:
         seen: list[dict[str, Any]] = []
