@@ -172,7 +172,7 @@ def cron(schedule: str, command: str) -> None:
 
 
 def getswd() -> str:
-    """Return Skitai's working directory: that of the script that calls ``run()``, absolute."""
+    """Return Skitai's working directory: the script's that calls ``run()``, absolute and without symbolic links."""
     return _declare.base_directory()
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -91,9 +92,11 @@ def main(declaration: Declaration, argv: Sequence[str], serve: Server | None = N
     """
     line = parse(argv[1:])
     if line.question:
-        sys.stdout.write(help_text(os.path.basename(argv[0])) if line.question == "help" else f"Skitai {VERSION}\n")
+        sys.stdout.write(help_text(program_name(argv[0])) if line.question == "help" else f"Skitai {VERSION}\n")
         return 0
     try:
+        if threading.current_thread() is not threading.main_thread():
+            raise ConfigError("skitai.run() must be called in the main thread: no other can handle signals")
         settings = settle(declaration, line)
         install_reactor(settings.reactor)
         serve = serve or _server()
@@ -146,6 +149,8 @@ def _missing(settings: Settings, line: CommandLine) -> Iterator[str]:
         yield f"workers={settings.workers} is not available yet: there is one process"
     if settings.early_hints:
         yield "early_hints is not available yet"
+    if settings.proxy_timeout != Settings().proxy_timeout:
+        yield "proxy_timeout is not available yet"
 
 
 def parse(arguments: Sequence[str]) -> CommandLine:
@@ -215,6 +220,14 @@ def find(spelling: str) -> tuple[Option | None, bool]:
     return None, True
 
 
+def program_name(path: str) -> str:
+    """Return how messages call the program at ``path``."""
+    name = os.path.basename(path)
+    if name == "__main__.py":  # "python -m package"
+        return f"-m {os.path.basename(os.path.dirname(path))}"
+    return name or "skitai"
+
+
 def help_text(program: str) -> str:
     """Return what ``--help`` shows."""
     lines = [f"Usage: python {program} [-v] [-d] [{'|'.join(COMMANDS)}] [--option ...]", ""]
@@ -271,7 +284,7 @@ def install_reactor(name: str) -> None:
 def complain(program: str, error: Exception) -> None:
     """Say in one line on stderr why the program does not start."""
     message = " ".join(str(error).split())
-    sys.stderr.write(f"{os.path.basename(program) or 'skitai'}: {message}\n")
+    sys.stderr.write(f"{program_name(program)}: {message}\n")
 
 
 def give_up(program: str, error: Exception) -> NoReturn:

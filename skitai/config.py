@@ -29,8 +29,8 @@ from skitai.values import (
     Integer,
     Kind,
     Network,
-    NetworkKind,
     Path,
+    ProxyKind,
     Seconds,
     Secret,
     Several,
@@ -150,11 +150,12 @@ class Settings:
     reactor: str = _option(
         Choice(*_REACTORS), _REACTOR, "serving", "Twisted reactor to run on. asyncio makes asyncio libraries usable."
     )
-    trusted_proxies: tuple[Network, ...] = _option(
-        Several(NetworkKind()),
+    trusted_proxies: tuple[Network | str, ...] = _option(
+        Several(ProxyKind()),
         (),
         "serving",
-        "Addresses and networks of the proxies whose Forwarded and X-Forwarded-* fields are believed.",
+        "Addresses and networks of the proxies whose Forwarded and X-Forwarded-* fields are believed; unix for those "
+        "that connect through a UNIX socket.",
     )
 
     keep_alive_timeout: float = _option(

@@ -23,7 +23,7 @@ from typing import Any, Final
 
 from skitai.aliases import Alias, make_alias
 from skitai.errors import ConfigError, NotAvailable
-from skitai.mounts import Mount, locate, make_mount, mounts_from_keyword
+from skitai.mounts import Mount, locate, make_mount, mounts_from_keyword, script_path
 from skitai.schedule import Schedule
 from skitai.values import (
     Credentials,
@@ -92,7 +92,7 @@ class Declaration:
         aliases: By name, with "@".
         crons: In the order declared.
         max_age: Seconds for which a static file may be cached, by path prefix.
-        max_rcache: Results that ``was`` keeps at most.
+        max_rcache: Results that ``was`` keeps at most, None where nothing was said.
         options: What ``set_keep_alive()`` and the like say about options, by name of option.
         features: Arguments of the ``enable_*`` functions that later versions implement, by name of function.
         keywords: Of ``run()``.
@@ -107,7 +107,7 @@ class Declaration:
         self.aliases: dict[str, Alias] = {}
         self.crons: list[Cron] = []
         self.max_age: dict[str, int] = {}
-        self.max_rcache = 300
+        self.max_rcache: int | None = None
         self.options: dict[str, Any] = {}
         self.features: dict[str, Mapping[str, Any]] = {}
         self.keywords: dict[str, Any] = {}
@@ -156,7 +156,8 @@ class Declaration:
         with self._gathering("set_max_age: "):
             if not isinstance(path, str) or not path.startswith("/"):
                 raise ValueError(f"path must start with '/', not {path!r}")
-            self.max_age[path] = int(Seconds(zero=True).parse(max_age))
+            with self._gathering(f"set_max_age: max_age of {path!r} "):
+                self.max_age[path] = int(Seconds(zero=True).parse(max_age))
 
     def set_max_rcache(self, objmax: Any) -> None:
         """Note how many results ``was`` keeps."""
@@ -219,7 +220,7 @@ class Declaration:
             "mount()": self.mounts,
             "alias()": self.aliases,
             "cron()": self.crons,
-            "set_*()": self.options or self.max_age,
+            "set_*()": self.options or self.max_age or self.max_rcache is not None,
             "other declarations": self.faults,
         }
         return ", ".join([name for name, left in called.items() if left] + [f"{name}()" for name in self.features])
@@ -251,18 +252,9 @@ class Declaration:
         proxied = [mount for mount in self.mounts if self._place(mount)[2] == "alias"]
         named += [f"{mount.describe()} of {mount.target!r}" for mount in proxied]
         named += [f"cron {cron.text!r}" for cron in self.crons]
+        named += ["set_max_rcache()"] if self.max_rcache is not None else []
         named += [f"{function}()" for function in self.features]
         return [f"{name} is not available yet" for name in named]
-
-    def refuse_unavailable(self) -> None:
-        """Refuse what is declared but not implemented in this version.
-
-        Raises:
-            NotAvailable: Naming each.
-        """
-        sentences = self.unavailable()
-        if sentences:
-            raise NotAvailable(sentences)
 
     def check(self) -> None:
         """Refuse what can not be used.
@@ -276,7 +268,9 @@ class Declaration:
         faults = self.all_faults()
         if faults:
             raise ConfigError(faults)
-        self.refuse_unavailable()
+        sentences = self.unavailable()
+        if sentences:
+            raise NotAvailable(sentences)
 
 
 _current = Declaration()
@@ -341,6 +335,4 @@ def directory_of(namespace: Mapping[str, Any]) -> str:
     filename = namespace.get("__file__")
     if not filename:
         return os.getcwd()
-    directory = os.path.dirname(os.path.abspath(str(filename)))
-    # A script that is started from "/" by a relative path has "//" before it, which abspath() keeps.
-    return directory[1:] if directory.startswith("//") else directory
+    return os.path.dirname(script_path(str(filename)))

@@ -5,7 +5,6 @@
     │   └── NotAvailable         declared rightly, but not implemented yet
     ├── LoadError                an application that can not be imported; ``traceback`` is its text
     ├── ApplicationError         a WSGI application broke a rule of PEP 3333
-    ├── QueueFull                the queue before the application threads is full
     └── PeerError                what a client did wrong; ``status`` is the answer it deserves
         ├── BodyError            the request body ended other than well (also an OSError, as ``read`` promises)
         │   └── BodyTooLarge     the body passed its limit (413)
@@ -56,10 +55,6 @@ class LoadError(SkitaiError):
 
 class ApplicationError(SkitaiError):
     """A WSGI application broke a rule of PEP 3333; the message names the rule."""
-
-
-class QueueFull(SkitaiError):
-    """No more requests may wait for an application thread."""
 
 
 class PeerError(SkitaiError):

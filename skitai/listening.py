@@ -96,13 +96,15 @@ def _listen_at_endpoint(text: str, factory: IProtocolFactory, opener: _Opener) -
     try:
         endpoint = serverFromString(opener, text)  # type: ignore[no-untyped-call]
         endpoint.listen(factory).addBoth(results.append)
-    except Exception as error:  # each kind of endpoint has its own ways to say that it does not understand
-        reason = str(error) or type(error).__name__
-        raise ConfigError(f"listen: {text!r} is not an endpoint that can be used: {reason}") from error
+    except Exception as fault:  # each kind of endpoint has its own ways to say that it does not understand
+        reason = str(fault) or type(fault).__name__
+        raise ConfigError(f"listen: {text!r} is not an endpoint that can be used: {reason}") from fault
     opened = results[0] if results else None
-    if isinstance(opened, Failure):
-        opened.trap(CannotListenError)  # type: ignore[no-untyped-call]
-        opened.raiseException()
+    error = opened.value if isinstance(opened, Failure) else None
+    if isinstance(error, CannotListenError):
+        raise error
+    if error is not None:
+        raise ConfigError(f"listen: {text!r} can not be opened: {_in_words(error)}") from error
     if not IListeningPort.providedBy(opened):
         raise ConfigError(f"listen: {text!r} can not be opened at once, as is needed")
     port: IListeningPort = opened
@@ -116,10 +118,16 @@ def _reason(error: CannotListenError) -> str:
     else:
         where = os.fsdecode(error.port)  # the path of a UNIX socket
     number = getattr(error.socketError, "errno", None)
-    if number == errno.EADDRINUSE:
+    # The lock beside a UNIX socket is held by the process that listens there; then no error comes from the system.
+    if number == errno.EADDRINUSE or isinstance(error.socketError, str):
         return f"port in use: another program listens at {where}"
     if number == errno.EACCES:
         return f"no permission to listen at {where}"
     if number == errno.EADDRNOTAVAIL:
         return f"address {error.interface!r} is none of this machine"
     return f"can not listen at {where}: {error.socketError}"
+
+
+def _in_words(error: BaseException) -> str:
+    """Say what went wrong; the numbers and file names that Twisted works with behind the scenes say nothing."""
+    return (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__

@@ -30,10 +30,11 @@ APP_NAMESPACE: Final = "skitai.app"
 """Namespace of events that belong in app.log, alone or as a prefix ("skitai.app.shop")."""
 
 _OWN_PREFIX: Final = "skitai."
-_OF_APPLICATIONS: Final = (APP_NAMESPACE, "skitai.apps", "skitai.programs", "stdout", "stderr", "warnings")
+_OF_APPLICATIONS: Final = (APP_NAMESPACE, "skitai.programs", "stdout", "stderr", "warnings")
 """Besides their own namespace: their loading, what they print, where twistd makes it an event, and warnings."""
 
-_OF_APPLICATIONS_BELOW: Final = (APP_NAMESPACE + ".", "skitai.web.wsgi.")
+MAX_PIECE_SIZE: Final = 16 * 1024
+"""Characters of a line that ``ErrorStream`` keeps until its end comes; a longer one is logged in pieces."""
 
 _REQUESTS: Final = "skitai.request"
 _LEVELS: Final = {"warn": "warning", "critical": "error"}
@@ -80,7 +81,7 @@ class Console:
         self._descriptor = descriptor
 
     def write(self, data: bytes) -> None:
-        """Write lines; what a closed or stuck terminal does not take is lost."""
+        """Write lines; what a closed terminal does not take is lost, and one that stands still is waited for."""
         with contextlib.suppress(OSError):
             _write_all(self._descriptor, data)
 
@@ -116,7 +117,7 @@ class ErrorStream(io.TextIOBase):
         if not isinstance(text, str):
             raise TypeError(f"wsgi.errors takes str, not {type(text).__name__}")
         whole = getattr(self._pieces, "text", "") + text
-        if whole.endswith("\n"):
+        if whole.endswith("\n") or len(whole) > MAX_PIECE_SIZE:
             self._log(whole)
         else:
             self._pieces.text = whole
@@ -203,12 +204,13 @@ class LogFile:
             os.close(before)
 
     def _rotate(self) -> None:
-        """Begin a new file; where that is not possible, go on with the old one."""
+        """Begin a new file; where that is not possible, go on with the old one for as much again."""
         try:
             if self._is_current():
                 self._move_up()
             self._open()
         except OSError as error:
+            self._size = 0
             self._report("it is not rotated", error)
 
     def _is_current(self) -> bool:
@@ -325,7 +327,7 @@ class Logs:
         namespace = event.get("log_namespace") or ""
         if namespace == _REQUESTS:
             return []  # it comes from here
-        if namespace in _OF_APPLICATIONS or namespace.startswith(_OF_APPLICATIONS_BELOW):
+        if namespace in _OF_APPLICATIONS or namespace.startswith(APP_NAMESPACE + "."):
             return self._app
         if namespace.startswith(_OWN_PREFIX) or event.get("log_level", LogLevel.info) >= LogLevel.warn:
             return self._server

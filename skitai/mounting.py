@@ -13,7 +13,6 @@ from typing import Any
 from skitai.apps import Loader
 from skitai.config import Settings
 from skitai.declare import Declaration
-from skitai.errors import ConfigError, NotAvailable
 from skitai.was.context import Was, current
 from skitai.web.exchange import Exchange
 from skitai.web.static import MaxAge, StaticHandler
@@ -39,11 +38,11 @@ def dispatcher(settings: Settings, declaration: Declaration, services: Services)
 
     apply, dispatch = TrustedProxies(settings.trusted_proxies).apply, table.dispatch
 
-    def dispatch_forwarded(exchange: Exchange) -> None:
+    def _dispatch_forwarded(exchange: Exchange) -> None:
         apply(exchange)
         dispatch(exchange)
 
-    return dispatch_forwarded
+    return _dispatch_forwarded
 
 
 def enter(exchange: Exchange, environ: dict[str, Any]) -> Was:
@@ -56,12 +55,7 @@ def enter(exchange: Exchange, environ: dict[str, Any]) -> Was:
 def _mount_table(settings: Settings, declaration: Declaration, services: Services) -> MountTable:
     """Load what is mounted, check what applications have declared meanwhile, and make the table."""
     mounted = Loader(declaration.base_directory).load_all(declaration.mounts)
-    faults = declaration.all_faults()
-    if faults:
-        raise ConfigError(faults)
-    unavailable = declaration.unavailable()
-    if unavailable:
-        raise NotAvailable(unavailable)
+    declaration.check()
     max_age = MaxAge(declaration.max_age)
     entries = []
     for mount, kind, directory, application in mounted:

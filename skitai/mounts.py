@@ -74,7 +74,8 @@ def make_mount(point: Any, target: Any, *rest: Any, origin: dict[str, Any] | Non
     if isinstance(target, list):
         target = tuple(target)
     if _is_path(target):
-        target = os.path.expanduser(os.fspath(target))
+        itself = origin is not None and target == origin.get("__file__")
+        target = script_path(os.fspath(target)) if itself else os.path.expanduser(os.fspath(target))
     mount = Mount("/" + point.strip("/"), target, appname, pref, host, origin)
     fault = _fault(mount)
     if fault:
@@ -130,6 +131,11 @@ def mounts_from_keyword(value: Any, origin: dict[str, Any] | None) -> Iterator[M
             yield make_mount(*entry, origin=origin)
         except ValueError as error:
             yield str(error)
+
+
+def script_path(filename: str) -> str:
+    """Return the real path of a program's file: Python takes the modules beside a script from there, too."""
+    return os.path.realpath(filename)
 
 
 def locate(target: Any, base_directory: str) -> str | None:

@@ -54,7 +54,7 @@ def _set(owner: Any, name: str, value: Any) -> None:
 def flag(application: Any, name: str) -> bool:
     """Return a yes-or-no attribute; anything but a truth value or a number, such as a method, means no."""
     value = getattr(application, name, False)
-    return isinstance(value, bool | int) and bool(value)
+    return isinstance(value, int) and bool(value)
 
 
 def size(application: Any, name: str) -> int | None:

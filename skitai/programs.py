@@ -36,6 +36,9 @@ CHECK_INTERVAL: Final = 1.0
 
 _OWN_FRAMES: Final = frozenset({__file__, modules.__file__, imports.__file__, importlib.__file__, ast.__file__})
 
+_loading: Final = threading.RLock()
+"""Held while modules are loaded again: what their names mean then is a matter of the whole process."""
+
 log = Logger()
 
 
@@ -260,21 +263,24 @@ class Group:
         Thread: any.
         """
         now = self._clock()
-        if now < self._next_check:
+        if now < self._next_check or not self._lock.acquire(blocking=False):
             return
-        with self._lock:
+        try:
             if now < self._next_check:
                 return
             self._next_check = now + CHECK_INTERVAL
             changed = self.compartment.watch.changed()
             if changed:
                 self._load_again(changed)
+        finally:
+            self._lock.release()
 
     def _load_again(self, changed: Iterable[str]) -> None:
         due = {program.module_name: program for program in self.programs.values() if program.due}
         if due:
             log.info("loading again because of {changed}", changed=", ".join(changed))
-            self.compartment.renew(list(due), lambda name: due[name].load())
+            with _loading:
+                self.compartment.renew(list(due), lambda name: due[name].load())
 
 
 def _variable(module: ModuleType, name: str, path: str) -> Any:

@@ -10,7 +10,7 @@ some milliseconds (of two seconds on some file systems), so a file read right af
 without a visible trace. Such a file is *unsettled*: it is read and compared too, until its time of modification is far
 enough in the past. Byte code caches, which go by whole seconds and size, are no evidence of anything here.
 
-Thread: any; whoever shares a watch brings a lock.
+Thread: any may read files; looking for changes and adding other watches' files is for one thread at a time.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Watch:
 
     def keep(self, other: Watch) -> None:
         """Watch also what ``other`` watches, as it is now."""
-        for path in other._stamps:
+        for path in other.files:
             if path not in self._stamps:
                 self.add(path)
         for path in other._directories:
@@ -91,8 +91,9 @@ class Watch:
 
     def changed(self) -> list[str]:
         """Return the paths of what is not as it was."""
-        found = [path for path, stamp in self._stamps.items() if self._differs(path, stamp)]
-        found += [path for path, identity in self._directories.items() if _identity(path)[0] != identity]
+        # Copies, for a module that is imported by another thread meanwhile adds its file.
+        found = [path for path, stamp in list(self._stamps.items()) if self._differs(path, stamp)]
+        found += [path for path, identity in list(self._directories.items()) if _identity(path)[0] != identity]
         return found
 
     def _differs(self, path: str, stamp: _Stamp) -> bool:

@@ -199,8 +199,7 @@ class Server(MultiService):
         super().setServiceParent(parent)  # type: ignore[no-untyped-call]
 
     def privilegedStartService(self) -> None:
-        """Begin to take what nobody else logs."""
-        self.logs.take_unhandled()
+        """Have files of our own take what is logged, where twistd has a log of its own too."""
         if self.logs.files and not self.observes:
             self.logs.observe()
         super().privilegedStartService()  # type: ignore[no-untyped-call]
@@ -251,6 +250,8 @@ def make_service(
         or not (twistd.get("nodaemon") or settings.logpath)
     )
     logs = open_logs(settings.log, Events() if theirs else None)
+    # Now, and not when the service starts: applications log while they are imported, too.
+    logs.take_unhandled()
     try:
         service = assemble(settings, declaration, reactor, logs)
     except BaseException:
@@ -280,6 +281,7 @@ def run(settings: Settings, declaration: Declaration) -> int:
     interrupt_start()
     logs = open_logs(settings.log)
     logs.begin()
+    logs.take_unhandled()
     try:
         service = assemble(settings, declaration, reactor, logs)
         service.handle_signals(reactor, settings.graceful_timeout)

@@ -36,9 +36,14 @@ class Interrupted(BaseException):
 class SignalReactor(Protocol):
     """What is needed of the reactor."""
 
-    def callFromThread(self, function: Callable[..., Any], /) -> None: ...
-    def callWhenRunning(self, function: Callable[..., Any], /) -> Any: ...
-    def stop(self) -> None: ...
+    def callFromThread(self, function: Callable[..., Any], /) -> None:
+        """Call ``function`` soon. Thread: any, or a signal handler."""
+
+    def callWhenRunning(self, function: Callable[..., Any], /) -> Any:
+        """Call ``function`` once the reactor runs."""
+
+    def stop(self) -> None:
+        """End the reactor."""
 
 
 class Watchdog:
@@ -147,8 +152,8 @@ class Signals(Service):
 def interrupt_start() -> None:
     """Have INT and TERM raise ``Interrupted`` in the main thread, as long as nothing is served yet."""
 
-    def leave(number: int, frame: FrameType | None) -> None:
+    def _leave(number: int, frame: FrameType | None) -> None:
         raise Interrupted
 
     for number in STOP_SIGNALS:
-        signal.signal(number, leave)
+        signal.signal(number, _leave)

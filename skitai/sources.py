@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping
 from importlib.machinery import PathFinder
 from typing import Any, Final, NamedTuple
 
+from skitai.mounts import script_path
+
 _OWN: Final = __name__.partition(".")[0]
 _LIBRARIES: Final = frozenset({"site-packages", "dist-packages"})
 
@@ -86,7 +88,7 @@ def source_of(application: object, origin: Mapping[str, Any] | None) -> Source |
             continue
         for name, value in list(namespace.items()):
             if value is application and not name.startswith("__"):
-                return Source(os.path.abspath(path), name, namespace is origin)
+                return Source(script_path(path), name, namespace is origin)
     return None
 
 

@@ -27,6 +27,7 @@ from skitai.config import OPTIONS, Option, Settings, unknown_option
 from skitai.constants import VERSION
 from skitai.declare import Declaration, Stage
 from skitai.errors import ConfigError
+from skitai.mounts import script_path
 from skitai.values import Switch
 
 ServiceMaker: TypeAlias = Callable[[Settings, Declaration, Any, Mapping[str, Any] | None], IService]
@@ -220,7 +221,7 @@ def _split(text: str | None) -> tuple[str, str]:
         path, name = text, "app"
     for candidate in (path, path + ".py"):
         if os.path.isfile(candidate):
-            return os.path.abspath(candidate), name
+            return script_path(candidate), name
     raise ConfigError(f"--app: there is no file {path!r}")
 
 

@@ -92,13 +92,13 @@ def _load_key(context: SSL.Context, keyfile: str | None, certfile: str, passphra
     _check_readable(option, path)
     asked = False
 
-    def give_passphrase(size: int, verify: bool, data: object) -> bytes:
+    def _give_passphrase(size: int, verify: bool, data: object) -> bytes:
         nonlocal asked
         asked = True
         # Without an answer OpenSSL would ask at the terminal.
         return (passphrase or "").encode("utf-8")
 
-    context.set_passwd_cb(give_passphrase)
+    context.set_passwd_cb(_give_passphrase)
     try:
         context.use_privatekey_file(path)
         context.check_privatekey()

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 Network: TypeAlias = "IPv4Network | IPv6Network"
 
+UNIX: Final = "unix"
+"""Among networks: whoever connects through a UNIX socket."""
+
 T = TypeVar("T")
 
 _SIZE: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?\s*", re.IGNORECASE | re.ASCII)
@@ -176,7 +179,10 @@ class Size(Kind[int]):
     def parse(self, value: Any) -> int:
         """Return ``value`` in bytes."""
         found = _SIZE.fullmatch(value) if isinstance(value, str) else None
-        number: Any = int(float(found[1]) * _FACTORS[found[2].lower()]) if found else value
+        try:
+            number: Any = int(float(found[1]) * _FACTORS[found[2].lower()]) if found else value
+        except OverflowError:
+            number = None
         if isinstance(number, bool) or not isinstance(number, int) or number < self.least:
             raise _fault(f'a size in bytes, or such as "64M", of at least {self.least}', value)
         return number
@@ -286,6 +292,19 @@ class NetworkKind(Kind[Network]):
             except ValueError:
                 pass
         raise _fault('an address or network such as "10.0.0.0/8"', value)
+
+
+class ProxyKind(Kind["Network | str"]):
+    """Where a proxy connects from: an address or network, or "unix" for a UNIX socket."""
+
+    metavar = "NETWORK"
+
+    def parse(self, value: Any) -> Network | str:
+        """Return ``value`` as a network, or ``UNIX``."""
+        try:
+            return UNIX if value == UNIX else NetworkKind().parse(value)
+        except ValueError:
+            raise _fault('an address or network such as "10.0.0.0/8", or "unix"', value) from None
 
 
 def is_ip_address(text: str) -> bool:

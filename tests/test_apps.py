@@ -623,6 +623,49 @@ class ReloadTests(LoadingCase):
         self.write(path, text)
         self.clock.advance(1)
 
+    def test_others_serve_meanwhile(self) -> None:
+        """While one thread loads it again, however long that takes, others go on with the old code."""
+        self.write("shop.py", RELOADING % "one")
+        found = self.load("shop")
+        answers: list[str] = []
+
+        def look() -> None:
+            self.clock.advance(5)
+            other = threading.Thread(target=lambda: answers.append(call(found.current())), daemon=True)
+            other.start()
+            other.join(5)
+
+        sys.look_while_loading = look  # type: ignore[attr-defined]
+        self.addCleanup(delattr, sys, "look_while_loading")
+        self.write("shop.py", "import sys\nsys.look_while_loading()\n" + textwrap.dedent(RELOADING % "two"))
+        self.clock.advance(1)
+        self.assertEqual(call(found.current()), "two")
+        self.assertEqual(answers, ["one"])
+
+    def test_one_after_the_other(self) -> None:
+        """Applications of different directories that change together do not get into each other's names."""
+        self.write("one/shop.py", RELOADING % "one")
+        self.write("two/shop.py", RELOADING % "two")
+        first, second = self.load_all(Mount("/1", "one/shop"), Mount("/2", "two/shop"))
+        order: list[str] = []
+        other = threading.Thread(target=second.current, daemon=True)
+
+        def look() -> None:
+            other.start()
+            other.join(0.2)
+            order.append("one")
+
+        sys.look_while_loading = look  # type: ignore[attr-defined]
+        sys.note_loading = order.append  # type: ignore[attr-defined]
+        self.addCleanup(delattr, sys, "look_while_loading")
+        self.addCleanup(delattr, sys, "note_loading")
+        self.write("one/shop.py", "import sys\nsys.look_while_loading()\n" + textwrap.dedent(RELOADING % "1"))
+        self.write("two/shop.py", "import sys\nsys.note_loading('two')\n" + textwrap.dedent(RELOADING % "2"))
+        self.clock.advance(1)
+        first.current()
+        other.join(5)
+        self.assertEqual(order, ["one", "two"])
+
     def test_edit(self) -> None:
         """A change is seen, at most a second later, also one of the same size in the same instant."""
         self.write("shop.py", RELOADING % "one")

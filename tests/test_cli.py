@@ -6,6 +6,7 @@ import io
 import os
 import subprocess
 import sys
+import threading
 import types
 from typing import Any
 
@@ -177,6 +178,7 @@ class MainTest(Case):
         self.assertIn("the command 'status' is not available yet", self.refused("status"))
         self.assertIn("workers=2 is not available yet", self.refused("--workers", "2"))
         self.assertIn("early_hints is not available yet", self.refused("--early-hints"))
+        self.assertIn("proxy_timeout is not available yet", self.refused("--proxy-timeout", "5"))
         skitai.enable_proxy()
         skitai.cron("* * * * *", "x")
         text = self.refused("--workers=2")
@@ -206,9 +208,21 @@ class MainTest(Case):
         """Help and version go to stdout, even where nothing could be served."""
         self.assertEqual(self.main("--help"), 0)
         self.assertIn("Usage: python app.py", self.output.getvalue())
+        self.assertEqual(cli.main(self.declaration, ["/x/skitai/__main__.py", "-h"]), 0)
+        self.assertIn("Usage: python -m skitai [-v]", self.output.getvalue())
         self.assertEqual(self.main("--version"), 0)
         self.assertTrue(self.output.getvalue().endswith(f"\nSkitai {skitai.__version__}\n"))
         self.assertEqual((self.served, self.errors.getvalue()), ([], ""))
+
+    def test_main_thread(self) -> None:
+        """In another thread it is refused before anything has happened."""
+        skitai.mount("/", application)
+        statuses: list[int] = []
+        thread = threading.Thread(target=lambda: statuses.append(self.main()))
+        thread.start()
+        thread.join()
+        self.assertEqual((statuses, self.served), ([2], []))
+        self.assertIn("must be called in the main thread", self.errors.getvalue())
 
     def test_relative_paths(self) -> None:
         """They start at the base directory."""

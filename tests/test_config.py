@@ -29,7 +29,7 @@ class ValuesTest(SynchronousTestCase):
     def test_size(self) -> None:
         """A size is a number of bytes or a text with a binary unit."""
         good = {0: 0, "10": 10, "64K": 65536, "64M": 64 << 20, "1.5k": 1536, "2 GiB": 2 << 30, "1gb": 1 << 30, "7b": 7}
-        self.check(values.Size(), good, ["", "-1", -1, "64X", "M", 1.5, True, None, "1e3", "٣"])
+        self.check(values.Size(), good, ["", "-1", -1, "64X", "M", 1.5, True, None, "1e3", "٣", "9" * 400])
 
     def test_size_least(self) -> None:
         """A size below the least is refused."""
@@ -63,7 +63,11 @@ class ValuesTest(SynchronousTestCase):
 
     def test_networks(self) -> None:
         """Networks come as a text with commas or as a sequence, in short forms too, with host bits or without."""
+        several: Any = values.Several(values.ProxyKind())
+        self.assertEqual(several.show(several.parse("unix, 10.0.0.1")), "unix, 10.0.0.1/32")
+        self.assertIn('or "unix"', str(self.assertRaises(ValueError, several.parse, "unit")))
         several = values.Several(values.NetworkKind())
+        self.assertRaises(ValueError, several.parse, "unix")
         wanted = (ip_network("172.30.1.0/24"), ip_network("192.168.1.0/24"))
         self.assertEqual(several.parse("172.30.1.0/24, 192.168.1/24"), wanted)
         self.assertEqual(several.parse(["172.30.1.7/24", "192.168.1"]), wanted)

@@ -16,7 +16,7 @@ from skitai import constants, declare
 from skitai.attributes import AttributeDictionary
 from skitai.declare import Declaration, Stage
 from skitai.errors import ConfigError, NotAvailable
-from skitai.mounts import locate
+from skitai.mounts import locate, make_mount
 from skitai.schedule import Schedule
 
 
@@ -454,7 +454,7 @@ class SettersTest(Case):
         skitai.set_max_age("js")
         skitai.set_max_age("/", -1)
         self.assertEqual(self.declaration.faults[0], "set_max_age: path must start with '/', not 'js'")
-        self.assertTrue(self.declaration.faults[1].startswith("set_max_age: must be a time in seconds"))
+        self.assertTrue(self.declaration.faults[1].startswith("set_max_age: max_age of '/' must be a time in seconds"))
 
     def test_max_rcache(self) -> None:
         """A number of results."""
@@ -496,12 +496,13 @@ class AvailabilityTest(Case):
         skitai.enable_gateway()
         skitai.enable_cachefs()
         skitai.enable_smtpda()
+        skitai.set_max_rcache(5)
         error = self.assertRaises(NotAvailable, self.declaration.check)
         for name in ("alias '@a'", "mount '/' of '@a'", "cron '* * * * *'", "enable_proxy()", "enable_gateway()"):
             self.assertIn(f"{name} is not available yet", error.faults)
-        for name in ("enable_cachefs()", "enable_smtpda()"):
+        for name in ("enable_cachefs()", "enable_smtpda()", "set_max_rcache()"):
             self.assertIn(f"{name} is not available yet", error.faults)
-        self.assertEqual(len(error.faults), 7)
+        self.assertEqual(len(error.faults), 8)
 
     def test_available(self) -> None:
         """TLS, static ages and the rest of the mounts are."""
@@ -509,7 +510,6 @@ class AvailabilityTest(Case):
         skitai.mount("/", "static")
         skitai.enable_ssl("c.pem")
         skitai.set_max_age("/", 5)
-        skitai.set_max_rcache(5)
         self.declaration.check()
 
     def test_faults_come_first(self) -> None:
@@ -540,6 +540,18 @@ class DirectoryTest(Case):
             [sys.executable, os.path.relpath(script, "/")], capture_output=True, check=True, cwd="/", env=environment
         )
         self.assertEqual(shown.stdout.decode().split(), [self.base, os.path.join(self.base, "x")])
+
+    def test_symbolic_link(self) -> None:
+        """Of a script that is a link, the directory of the file itself counts, as for Python's imports."""
+        os.makedirs(os.path.join(self.base, "bin"))
+        with open(os.path.join(self.base, "script.py"), "wb"):
+            pass
+        link = os.path.join(self.base, "bin", "link.py")
+        os.symlink("../script.py", link)
+        self.assertEqual(declare.directory_of({"__file__": link}), os.path.realpath(self.base))
+        itself = make_mount("/", link, origin={"__file__": link})
+        self.assertEqual(itself.target, os.path.realpath(os.path.join(self.base, "script.py")))
+        self.assertEqual(make_mount("/", link, origin={}).target, link)
 
     def test_no_script(self) -> None:
         """Without a file it is the working directory."""

@@ -95,8 +95,8 @@ def _packages(text: str) -> frozenset[str]:
 
 
 VALUES = "aliases attributes config constants declare errors mounts schedule settings values"
-ENGINES = """byteranges chunked compression conditional errorpage events exchange forwarded headers http1 http1_writer
-             http2 media_types negotiation start_response transaction"""
+ENGINES = """byteranges caches chunked compression conditional errorpage events exchange forwarded headers http1
+             http1_writer http2 media_types negotiation reasons start_response transaction"""
 ROOT_MODULES = """__main__ apps cli imports listening logs modules mounting preferences programs reload server signals
                   sources supervisor tap tls"""
 

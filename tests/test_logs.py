@@ -201,6 +201,25 @@ class LogFileTests(SynchronousTestCase):
         self.assertEqual(read(self.path), b"one\ntwo\n")
         self.assertIn(b"it is not rotated: Permission denied", self.console.writes[0])
 
+    def test_a_rotation_that_fails_is_not_tried_with_every_line(self) -> None:
+        file = self.open(size=8)
+        file.write(b"first 8\n")
+        allowed = False
+        replace = os.replace
+
+        def refuse(source: str, target: str) -> None:
+            if not allowed:
+                raise PermissionError(13, "Permission denied")
+            replace(source, target)
+
+        self.patch(os, "replace", refuse)
+        for line in (b"two\n", b"tre\n"):
+            file.write(line)
+        self.assertEqual(len(self.console.writes), 1, "said once, and not with the next line again")
+        allowed = True
+        file.write(b"four\n")
+        self.assertEqual(read(self.path), b"four\n", "tried again after another 8 bytes")
+
     def test_a_closed_file_loses_lines_in_silence(self) -> None:
         file = self.open()
         file.close()
@@ -282,9 +301,8 @@ class RoutingTests(SynchronousTestCase):
     def test_events_of_applications_go_to_their_log(self) -> None:
         self.logger("skitai.app").info("one")
         self.logger("skitai.app.shop").info("two")
-        self.logger("skitai.apps").error("can not be loaded")
-        self.logger("skitai.web.wsgi.WSGIHandler").error("GET / failed")
-        self.assertEqual(len(self.app.writes), 4)
+        self.logger("skitai.programs").error("can not be loaded")
+        self.assertEqual(len(self.app.writes), 3)
         self.assertEqual(self.server.writes, [])
 
     def test_a_name_that_only_begins_alike_is_the_servers(self) -> None:
@@ -489,6 +507,12 @@ class ErrorStreamTests(SynchronousTestCase):
         self.stream.flush()
         self.stream.flush()
         self.assertEqual(self.texts(), [b"half\n"])
+
+    def test_a_line_without_end_is_cut(self) -> None:
+        for _ in range(3 * logs.MAX_PIECE_SIZE // 1000):
+            self.stream.write("." * 1000)
+        self.assertGreaterEqual(len(self.app.writes), 2)
+        self.assertLess(max(map(len, self.app.writes)), logs.MAX_PIECE_SIZE + 2000)
 
     def test_several_lines_at_once_stay_together(self) -> None:
         self.stream.writelines(["Traceback\n  in f\nKeyError\n"])

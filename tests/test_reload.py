@@ -102,6 +102,22 @@ class WatchTests(SynchronousTestCase):
         self.write("b.py", "")
         self.assertEqual(self.watch.changed(), [path])
 
+    def test_reads_while_it_looks(self) -> None:
+        """Another thread may import a module, and so read its file, while one looks for changes."""
+        other = self.write("b.py", "one")
+        imported: list[str] = []
+
+        def now() -> int:
+            while imported:
+                watch.read(imported.pop())
+            return self.now
+
+        watch = Watch(now)
+        watch.read(self.path)
+        imported.append(other)
+        self.assertEqual(watch.changed(), [])
+        self.assertEqual(watch.files, (self.path, other))
+
     def test_directory(self) -> None:
         """A watched directory tells of files that appear."""
         self.watch.add_directory(self.directory)

@@ -6,6 +6,7 @@ The reactor stands still here; ``tests.functional.test_running`` has real proces
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import socket
 from collections.abc import Callable
@@ -23,7 +24,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from skitai import declare, listening, server
-from skitai.config import Settings
+from skitai.config import Settings, resolve
 from skitai.declare import Declaration
 from skitai.errors import ConfigError, NotAvailable
 from skitai.listening import listen, url_of
@@ -369,8 +370,6 @@ class AssembleTests(LoggedTestCase):
         self.assertIn("certfile", str(error))
 
     def test_forwarded_fields_count_where_proxies_are_trusted(self) -> None:
-        import ipaddress
-
         from twisted.internet.testing import StringTransport
 
         seen: list[str] = []
@@ -379,14 +378,14 @@ class AssembleTests(LoggedTestCase):
             seen.append(environ["REMOTE_ADDR"])
             return hello(environ, start_response)
 
-        networks = (ipaddress.ip_network("192.168.1.1/32"),)
-        for trusted in ((), networks):
+        tcp, unix = IPv4Address("TCP", "192.168.1.1", 54321), UNIXAddress("")
+        for peer, option in ((tcp, ()), (tcp, "192.168.1.1"), (unix, "192.168.1.1"), (unix, "unix, 192.168.1.1")):
+            trusted = resolve({}, {"trusted_proxies": option}, {}).trusted_proxies
             made = self.assemble(declaration(("/", app)), threads=0, trusted_proxies=trusted)
             protocol = made.web.parts.factory.buildProtocol(None)
-            transport = StringTransport(peerAddress=IPv4Address("TCP", "192.168.1.1", 54321))
-            protocol.makeConnection(transport)
+            protocol.makeConnection(StringTransport(hostAddress=peer, peerAddress=peer))
             protocol.dataReceived(b"GET / HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 203.0.113.9\r\n\r\n")
-        self.assertEqual(seen, ["192.168.1.1", "203.0.113.9"])
+        self.assertEqual(seen, ["192.168.1.1", "203.0.113.9", "", "203.0.113.9"])
 
 
 class MakeServiceTests(SynchronousTestCase):
@@ -433,9 +432,27 @@ class MakeServiceTests(SynchronousTestCase):
             observer = application.getComponent(ILogObserver, None)
             self.assertEqual(observer is made.logs, ours, twistd)
 
+    def test_what_an_application_logs_while_it_is_imported_is_in_its_log(self) -> None:
+        directory = os.path.abspath(self.mktemp())
+        os.mkdir(directory)
+        path = os.path.join(directory, "talkative.py")
+        with open(path, "w") as file:
+            file.write("import logging\nlogging.getLogger('tests.talkative').warning('imported')\n")
+            file.write("def app(environ, start_response): ...\n")
+        self.patch(logging.getLogger(), "handlers", [])
+        settings = Settings(port=0, logpath=directory)
+        reactor = PoolReactor()
+        made = make_service(settings, declaration(("/", path)), reactor)
+        self.addCleanup(made.logs.end)
+        self.addCleanup(reactor.advance, 0)
+        self.addCleanup(listening.close_all, made.web.parts.ports)
+        with open(os.path.join(directory, "app.log")) as file:
+            self.assertTrue(file.read().endswith(" [warning] imported\n"))
+
     def test_a_failing_start_closes_the_logs(self) -> None:
         path = self.mktemp()
         ended: list[Any] = []
+        self.patch(logging, "lastResort", logging.lastResort)
         self.patch(Logs, "end", lambda logs: ended.append(logs))
         self.assertRaises(
             ConfigError, make_service, Settings(port=0, logpath=path), declaration(("/", "nothing")), PoolReactor()
@@ -506,6 +523,21 @@ class ListenTests(SynchronousTestCase):
         for text in ("nonsense:1", "tcp:port", "tcp", "ssl:1:privateKey=/no/such/file"):
             error = self.assertRaises(ConfigError, self.listen, listen=(text,))
             self.assertIn(f"listen: {text!r} is not an endpoint that can be used", str(error))
+
+    def test_a_unix_socket_that_can_not_be(self) -> None:
+        table: list[tuple[Exception, str]] = [
+            (FileNotFoundError(2, "No such file"), "listen: 'unix:/x/s' can not be opened: No such file"),
+            # What Twisted says when the lock beside the socket is held.
+            (CannotListenError(None, "/x/s", "Cannot acquire lock"), "port in use: another program listens at /x/s"),
+        ]
+        for failure, text in table:
+
+            def listen_unix(*arguments: Any, failure: Exception = failure, **keywords: Any) -> IListeningPort:
+                raise failure
+
+            self.patch(self.reactor, "listenUNIX", listen_unix)
+            error = self.assertRaises(ConfigError, self.listen, listen=("unix:/x/s",))
+            self.assertEqual(str(error), text)
 
     def test_urls(self) -> None:
         table = [

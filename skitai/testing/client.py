@@ -31,7 +31,6 @@ EPOCH: Final = 1_500_000_000.0
 """UNIX time at which every test begins (2017-07-14 02:40:00 UTC); it passes with the reactor's clock."""
 
 
-
 class Client:
     """Make requests to applications as a server would get them.
 

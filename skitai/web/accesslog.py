@@ -36,7 +36,7 @@ class AccessLog:
     """Gather finished exchanges and write their lines.
 
     Args:
-        write: Takes whole lines, several at once; it is called on the reactor's thread only.
+        write: Takes whole lines, several at once; it is called by whoever calls ``flush``.
         clock: The clock that the times of exchanges were taken from.
         format: "text" or "json".
         now: Returns seconds since the epoch.
@@ -91,19 +91,10 @@ class AccessLog:
             timer.cancel()
         self.flush()
 
-    def tick(self) -> None:
-        """Have what has gathered written soon; costs next to nothing when it will be anyway.
-
-        Thread: reactor.
-        """
-        if self._period > BUSY_PERIOD and self._pending and self._timer is not None:
-            self._period = BUSY_PERIOD
-            self._timer.reset(BUSY_PERIOD)
-
     def flush(self) -> None:
         """Write what has gathered.
 
-        Thread: reactor.
+        Thread: reactor; when the process is ended by force, whichever thread does so.
         """
         pending = self._pending
         count = len(pending)

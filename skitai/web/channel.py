@@ -65,6 +65,7 @@ class HTTPChannel:
         "_head",
         "_outlet",
         "_peers",
+        "_read_ended",
         "_reading_paused",
         "_running",
         "_stage",
@@ -89,6 +90,7 @@ class HTTPChannel:
         self._peers: Peers | None = None
         self._stage = IDLE
         self._running = False
+        self._read_ended = False
         self._reading_paused = False
         self._window = 0
         self._closes = False
@@ -147,16 +149,14 @@ class HTTPChannel:
 
     def readConnectionLost(self) -> None:
         """The client has closed its side: it is gone, or (RFC 9112 section 9.6) still waits for its answer."""
-        self._reading_paused = False
+        self._reading_paused, self._read_ended = False, True
         with self._outlet.lock:  # an application thread may be completing the turn
-            waits = self._stage < CLOSING and self._exchange is not None and self._engine.body_complete
-            if waits:
-                self.draining = not self._engine.buffered
+            if self._stage < CLOSING and self._exchange is not None and self._engine.body_complete:
+                self.draining = self.draining or not self._engine.buffered
                 if self._stage == WORK:
                     self._stage = HALF
                     self.deadline = self.site.seconds() + HALF_CLOSE_GRACE
-        if waits:
-            return
+                return
         if self._stage >= CLOSING or self._outlet.writable:
             self.transport.loseConnection()
         else:  # loseConnection would wait for ever for the producer that we are
@@ -241,6 +241,8 @@ class HTTPChannel:
             self._resume_reading()
         if not events:
             self._look_at_head()
+        if self._read_ended and not (events and self._engine.buffered):
+            self.draining, self.deadline = True, 0.0  # nothing can follow
         return events
 
     def _look_at_head(self) -> None:
@@ -463,7 +465,8 @@ class HTTPChannel:
         exchange.on_gone = None
         site = self.site
         exchange.finished = now = site.seconds()
-        if self._stage == WORK and not self._running and not self._closes and self._engine.begin_idle():
+        busy = self._running or self._closes or self._reading_paused
+        if not busy and self._stage == WORK and self._engine.begin_idle():
             self._exchange = None
             self._stage = IDLE
             self.deadline = 0.0 if self.draining else now + site.limits.keep_alive_timeout

@@ -12,13 +12,12 @@ from __future__ import annotations
 import zlib
 from typing import Final
 
+from skitai.web.caches import remember
 from skitai.web.events import HeaderList, Request, Response
 from skitai.web.negotiation import preferred_codings
 
 _GZIP_WINDOW: Final = 31
 """zlib's name for "32 KiB window, gzip header"; that header's time stays 0, so that equal bodies give equal bytes."""
-
-_CACHE_ENTRIES: Final = 256
 
 # 1xx, 204 and 304 have no body (RFC 9110 section 6.4.1), 205 none either (15.3.6); the ranges of a 206 are cut from the
 # uncompressed bytes (14.4).
@@ -59,9 +58,7 @@ def compressible(content_type: bytes) -> bool:
     found = _types.get(content_type)
     if found is None:
         found = _shrinks(content_type.partition(b";")[0].strip().lower())
-        if len(_types) >= _CACHE_ENTRIES:
-            _types.clear()
-        _types[content_type] = found
+        remember(_types, content_type, found)
     return found
 
 

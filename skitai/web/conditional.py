@@ -48,7 +48,10 @@ _DATES: Final = (
         rb"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) " + _MONTH + rb" (?P<day>[0-9 ][0-9]) " + _TIME + rb" (?P<year>[0-9]{4})"
     ),
 )
-_ENTITY_TAG: Final = re.compile(rb'[ \t]*(?:(?P<weak>W/)?(?P<opaque>"[\x21\x23-\x7e\x80-\xff]*"))?[ \t]*(?:,|\Z)')
+# Blanks stand in no two places that could share a run of them: finding out that they can not takes quadratic time.
+_ENTITY_TAG: Final = re.compile(
+    rb'[ \t]*(?:(?P<weak>W/)?(?P<opaque>"[\x21\x23-\x7e\x80-\xff]*")[ \t]*)?(?:,|\Z)',
+)
 
 
 def gather(headers: HeaderList, names: frozenset[bytes]) -> dict[bytes, bytes]:

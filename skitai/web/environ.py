@@ -11,18 +11,18 @@ from collections.abc import Callable
 from typing import Any, BinaryIO, Final, TextIO
 
 from skitai.constants import VERSION
+from skitai.web.caches import CACHED_LENGTH, remember
+from skitai.web.events import PROTOCOLS
 from skitai.web.exchange import Exchange
 from skitai.web.vhost import MountPoint, decode_path
 
-_CACHE_SIZE: Final = 1024
-_CACHED_LENGTH: Final = 256
-_PROTOCOLS: Final = {"1.1": "HTTP/1.1", "1.0": "HTTP/1.0", "2": "HTTP/2.0"}
 _OF_THE_REQUEST: Final = (
     "REQUEST_METHOD", "SCRIPT_NAME", "PATH_INFO", "QUERY_STRING", "RAW_URI", "REQUEST_URI", "SERVER_NAME",
     "SERVER_PORT", "SERVER_PROTOCOL", "REMOTE_ADDR", "REMOTE_PORT", "HTTP_HOST", "wsgi.input",
     "skitai.client_disconnected", "skitai.was",
 )  # fmt: skip
-_keys: dict[bytes, str] = {b"content-type": "CONTENT_TYPE", b"content-length": "CONTENT_LENGTH"}
+_WITHOUT_PREFIX: Final = (b"content-type", b"content-length")
+_keys: dict[bytes, str] = {}
 
 
 class EnvironMaker:
@@ -79,7 +79,7 @@ class EnvironMaker:
         environ["RAW_URI"] = environ["REQUEST_URI"] = target = request.target
         environ["SERVER_NAME"] = server[0]
         environ["SERVER_PORT"] = str(server[1])
-        environ["SERVER_PROTOCOL"] = _PROTOCOLS[request.version]
+        environ["SERVER_PROTOCOL"] = PROTOCOLS[request.version]
         environ["REMOTE_ADDR"] = client[0]
         environ["REMOTE_PORT"] = str(client[1])
         environ["wsgi.input"] = io.BytesIO() if body is None else body
@@ -118,7 +118,5 @@ def _environ_key(name: bytes) -> str:
     """
     if b"_" in name or name == b"proxy":
         return ""
-    key = "HTTP_" + name.decode("latin-1").upper().replace("-", "_")
-    if len(_keys) < _CACHE_SIZE and len(name) <= _CACHED_LENGTH:
-        _keys[name] = key
-    return key
+    key = ("" if name in _WITHOUT_PREFIX else "HTTP_") + name.decode("latin-1").upper().replace("-", "_")
+    return remember(_keys, name, key) if len(name) <= CACHED_LENGTH else key

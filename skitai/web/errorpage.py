@@ -1,4 +1,4 @@
-"""The built-in pages for everything that is not a success, and the reason phrases.
+"""The built-in pages for everything that is not a success.
 
 A page names the status and the request's transaction id, so that a user's report finds the line in the log. Everything
 in it is escaped. It is HTML, or JSON or plain text where the client's Accept prefers that. A traceback is shown only in
@@ -12,29 +12,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from http import HTTPStatus
 from typing import Final
 
 from skitai.web.events import HeaderList, Response
 from skitai.web.exchange import Exchange
+from skitai.web.reasons import reason_of
 from skitai.web.transaction import gtxn_of
-
-REASONS: Final[dict[int, str]] = {
-    **{int(status): status.phrase for status in HTTPStatus},
-    # What the standard library of some supported Python version lacks or names as an older RFC did (RFC 9110 section
-    # 15).
-    413: "Content Too Large",
-    414: "URI Too Long",
-    416: "Range Not Satisfiable",
-    421: "Misdirected Request",
-    422: "Unprocessable Content",
-    425: "Too Early",
-    # Not registered, but known from other servers' logs: nobody is left to be told.
-    499: "Client Closed Request",
-}
-"""Reason phrases by status code."""
-
-_CLASSES: Final = ("Unknown", "Informational", "Success", "Redirection", "Client Error", "Server Error")
 
 _BODILESS: Final = frozenset({204, 205, 304})
 
@@ -85,12 +68,6 @@ body {{ color: #ddd; background: #1c1b1f }} pre {{ background: #28272b }} h1 spa
 """
 
 
-def reason_of(status: int) -> str:
-    """Return the reason phrase of a status code, for an unknown one the name of its class."""
-    found = REASONS.get(status)
-    return found if found is not None else _CLASSES[status // 100 if 100 <= status < 600 else 0]
-
-
 def respond_error(
     exchange: Exchange,
     status: int,
@@ -100,7 +77,7 @@ def respond_error(
 ) -> None:
     """Answer a request with a built-in page.
 
-    The page is not to be stored: it names this one request. A Cache-Control among ``headers`` has its way.
+    The page of an error is not to be stored: it names this one request. A Cache-Control among ``headers`` has its way.
 
     Args:
         exchange: The request, nothing of whose answer has been sent.

@@ -19,6 +19,9 @@ HeaderList: TypeAlias = list[tuple[bytes, bytes]]
 UNKNOWN_LENGTH: Final = -1
 """``Request.content_length`` of a body whose length is not announced (chunked, or an HTTP/2 stream)."""
 
+PROTOCOLS: Final = {"1.0": "HTTP/1.0", "1.1": "HTTP/1.1", "2": "HTTP/2.0"}
+"""How logs and applications are told the protocol, by ``Request.version``."""
+
 
 class Request:
     """The head of a request.
@@ -29,7 +32,8 @@ class Request:
         path: The raw path of the target, not percent-decoded; "*" for the asterisk-form, "" for CONNECT.
         query: What follows the first "?", without it.
         host: Host and port the client asked for: of an absolute-form target, else of the Host field; "" when there is
-        none. version: "1.0", "1.1" or "2".
+            none.
+        version: "1.0", "1.1" or "2".
         headers: All fields in the order received, names lower-case.
         content_length: Body size in bytes, 0 for none, ``UNKNOWN_LENGTH`` when not announced.
         keep_alive: Whether the client lets the connection persist.
@@ -129,7 +133,7 @@ class Response:
         status: Three-digit status code.
         reason: Reason phrase (HTTP/1 only).
         headers: Fields in sending order. Framing fields (Content-Length apart) are the carrier's business and must not
-        be here.
+            be here.
     """
 
     __slots__ = ("headers", "reason", "status")

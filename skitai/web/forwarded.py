@@ -19,12 +19,10 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
-from skitai.values import Network, NetworkKind
+from skitai.values import UNIX, Network, NetworkKind
+from skitai.web.caches import remember
 from skitai.web.events import Request
 from skitai.web.exchange import Exchange, Peers
-
-UNIX: Final = "unix"
-"""Among the networks: whoever connects through a UNIX socket."""
 
 MAX_HOPS: Final = 32
 """Longest chain of proxies that is followed."""
@@ -32,7 +30,6 @@ MAX_HOPS: Final = 32
 _CONSIDERED: Final = 2048
 """Characters at the end of a field that are looked at; no honest chain is longer, and a hostile one costs no more."""
 
-_CACHE_ENTRIES: Final = 1024
 _FIELDS: Final = frozenset(
     {b"forwarded", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-port"}
 )
@@ -46,6 +43,8 @@ _EACH_PAIR: Final = re.compile(r"""([^=;\s]+)=(?:"((?:[^"\\]|\\.)*)"|([^;\s]+))"
 _NODE: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::(?:([0-9]{1,5})|_[0-9A-Za-z._-]+))?")
 # RFC 7239 section 6: "unknown" or an obfuscated identifier.
 _NAMELESS: Final = re.compile(r"unknown|_[0-9A-Za-z._-]+", re.IGNORECASE)
+# RFC 4007 section 11; the standard library would take any text for a zone, and this goes into logs.
+_ZONE: Final = re.compile(r"[0-9A-Za-z._~-]{1,32}")
 _HOST: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._~%!$&'()*+,;=-]+)(:[0-9]{1,5})?")
 
 _HAS_PORT: Final = re.compile(r":[0-9]*$")
@@ -149,10 +148,7 @@ class TrustedProxies:
             return self._unix
         found = self._known.get(address)
         if found is None:
-            found = self._looked_up(address)
-            if len(self._known) >= _CACHE_ENTRIES:
-                self._known.clear()
-            self._known[address] = found
+            found = remember(self._known, address, self._looked_up(address))
         return found
 
     def _looked_up(self, address: str) -> bool:
@@ -224,8 +220,11 @@ def _parse_node(text: str) -> tuple[str, int] | None:
         address, port = matched[1] or matched[2], int(matched[3] or 0)
     else:
         address, port = text, 0
+    _, percent, zone = address.partition("%")
+    if port > 65535 or (percent and not _ZONE.fullmatch(zone)):
+        return None
     parsed = _parse_address(address)
-    return None if parsed is None or port > 65535 else (str(parsed), port)
+    return None if parsed is None else (str(parsed), port)
 
 
 def _parse_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

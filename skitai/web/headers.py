@@ -1,13 +1,14 @@
 """Header fields: names, values, and the few fields that frame a message.
 
-Layer 1: pure functions and tables. No Twisted, no clock, no thread; the caches are dictionaries that any thread may
-fill (each store is atomic, and a lost one only costs time).
+Layer 1: pure functions and tables. No Twisted, no clock, no thread; the caches may be filled by any thread.
 """
 
 from __future__ import annotations
 
 import re
 from typing import Final
+
+from skitai.web.caches import CACHED_LENGTH, remember
 
 TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 """A token (RFC 9110 section 5.6.2), as a piece of a regular expression."""
@@ -25,9 +26,6 @@ _TOKEN_ONLY: Final = re.compile(TOKEN)
 _HOST: Final = re.compile(
     r"(?:\[[0-9A-Fa-f:.]+\]|(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})*)(?::[0-9]{0,5})?", re.ASCII
 )
-_CACHE_SIZE: Final = 1024
-_CACHED_LENGTH: Final = 256
-"""Longest text that is remembered: what a peer makes up must not fill the memory."""
 _lower_names: dict[bytes, bytes] = {}
 _hosts: dict[bytes, str] = {}
 
@@ -42,10 +40,8 @@ def lower_name(name: bytes) -> bytes:
     lowered = _lower_names.get(name)
     if lowered is None:
         lowered = name.lower()
-        if len(_lower_names) >= _CACHE_SIZE:
-            _lower_names.clear()
-        if len(name) <= _CACHED_LENGTH:
-            _lower_names[name] = lowered
+        if len(name) <= CACHED_LENGTH:
+            remember(_lower_names, name, lowered)
     return lowered
 
 
@@ -64,10 +60,8 @@ def read_host(value: bytes) -> str | None:
         host = value.decode("latin-1")
         if not is_host(host):
             return None
-        if len(_hosts) >= _CACHE_SIZE:
-            _hosts.clear()
-        if len(value) <= _CACHED_LENGTH:
-            _hosts[value] = host
+        if len(value) <= CACHED_LENGTH:
+            remember(_hosts, value, host)
     return host
 
 

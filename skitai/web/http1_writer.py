@@ -6,17 +6,17 @@ only costs time.
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from typing import Final
 
+from skitai.web.caches import CACHED_LENGTH, remember
 from skitai.web.events import HeaderList, Response
 from skitai.web.headers import FIELD_VALUE, is_token, lower_name
+from skitai.web.reasons import reason_of
 
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 LAST_CHUNK: Final = b"0\r\n\r\n"
 
-_CACHE_SIZE: Final = 2048
-_CACHED_LENGTH: Final = 256
+_CACHE_ENTRIES: Final = 2048
 _LENGTH, _DATE, _SERVER = 1, 2, 4
 _FLAGS: Final = {b"content-length": _LENGTH, b"date": _DATE, b"server": _SERVER}
 _SPELLED: Final = {
@@ -26,14 +26,8 @@ _SPELLED: Final = {
     b"te": b"TE",
 }
 _CARRIERS_OWN: Final = frozenset((b"connection", b"transfer-encoding", b"keep-alive", b"upgrade"))
-_reasons: Final = {int(status): status.phrase for status in HTTPStatus} | {499: "Client Closed Request"}
 _status_lines: dict[tuple[int, str], bytes] = {}
 _field_lines: dict[tuple[bytes, bytes], tuple[bytes, int]] = {}
-
-
-def reason_of(status: int) -> str:
-    """Return the reason phrase registered for ``status``, or one for its class."""
-    return _reasons.get(status) or ("Unknown Success" if status < 400 else "Unknown Error")
 
 
 def has_body(method: str, status: int) -> bool:
@@ -104,8 +98,8 @@ def _status_line(key: tuple[int, str]) -> bytes:
     if not FIELD_VALUE.fullmatch(phrase):
         raise ValueError(f"the reason phrase {reason!r} holds control characters")
     line = b"HTTP/1.1 %d %b\r\n" % (status, phrase)
-    if len(_status_lines) < _CACHE_SIZE and len(line) <= _CACHED_LENGTH:
-        _status_lines[key] = line
+    if len(line) <= CACHED_LENGTH:
+        remember(_status_lines, key, line, _CACHE_ENTRIES)
     return line
 
 
@@ -119,8 +113,6 @@ def _field_line(field: tuple[bytes, bytes]) -> tuple[bytes, int]:
     if lowered in _CARRIERS_OWN:
         raise ValueError(f"{name!r} is the server's business")
     made = (b"%b: %b\r\n" % (_SPELLED.get(lowered) or lowered.title(), value), _FLAGS.get(lowered, 0))
-    if len(_field_lines) >= _CACHE_SIZE:
-        _field_lines.clear()
-    if len(made[0]) <= _CACHED_LENGTH:
-        _field_lines[field] = made
+    if len(made[0]) <= CACHED_LENGTH:
+        remember(_field_lines, field, made, _CACHE_ENTRIES)
     return made

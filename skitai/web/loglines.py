@@ -4,8 +4,8 @@ What a client sent is hostile: in a line of text, whatever is not printable ASCI
 of quotes) spaces become ``\\xHH``, so that a request is always one line and its fields can be told apart. Of
 credentials a line holds at most the user's name and the first four characters of a token.
 
-Layer 2, for the calendar it needs; no Twisted, no file. Thread: any; what is remembered is
-stored whole, and a lost store only costs time.
+Layer 2, for the calendar it needs; no Twisted, no file. Thread: any; what is remembered is stored whole, and a lost
+store only costs time.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ import time
 from json.encoder import encode_basestring_ascii
 from typing import Final, Protocol, TypeVar
 
+from skitai.web.caches import remember
+from skitai.web.events import PROTOCOLS
 from skitai.web.exchange import Exchange
 from skitai.web.transaction import fresh_gtxn, gtxn_of
 
 MAX_FIELD_SIZE: Final = 1024
 """Longest host, user or agent that is logged whole, in characters; what is cut off ends in "..."."""
 
-_CACHE_ENTRIES: Final = 1024
 _TOKEN_SHOWN: Final = 4
 
 # Apostrophes too: who splits lines as a shell does takes them for quotes.
@@ -37,7 +38,6 @@ _DIGEST_USER: Final = re.compile(rb'(?:\A|[\s,])username="((?:[^"\\]|\\.)+)"', r
 _ESCAPED: Final = re.compile(rb"\\(.)")
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-_PROTOCOLS: Final = {"1.0": "HTTP/1.0", "1.1": "HTTP/1.1", "2": "HTTP/2.0"}
 
 _Key = TypeVar("_Key")
 
@@ -49,17 +49,21 @@ class LineFormat(Protocol):
         """Return the line; ``offset`` is the wall clock minus the clock of the exchange's times, in seconds."""
 
 
-class TextLines:
-    """The text format.
-
-    ``date time [info] client:port host method target protocol status request-bytes response-bytes GTID LTID "user"
-    token "agent" handling delivery``, with ``-`` for what is missing.
-    """
+class _Lines:
+    """What both formats remember: the date of the second, and hosts and agents as they are written."""
 
     def __init__(self) -> None:
         self._date = (-1, "")
         self._hosts: dict[str, str] = {}
         self._agents: dict[bytes, str] = {}
+
+
+class TextLines(_Lines):
+    """The text format.
+
+    ``date time [info] client:port host method target protocol status request-bytes response-bytes GTID LTID "user"
+    token "agent" handling delivery``, with ``-`` for what is missing.
+    """
 
     def __call__(self, exchange: Exchange, offset: float) -> str:
         """Return the line of an exchange."""
@@ -81,34 +85,30 @@ class TextLines:
             who = _text_identity(exchange, fields.get(b"authorization"))
         target = request.target
         if _UNUSUAL.search(target) is not None:
-            target = _bare(public_target(target))
+            # The ellipsis of a token stays one; a target itself, of one character a byte, can hold none.
+            target = "…".join(map(_bare, public_target(target).split("…")))
         method = request.method
         if method not in _METHODS:
             method = _bare(method) or "-"
         return (
             f"{date} {_client(exchange.peers.client)} {host} {method} {target or '-'} "
-            f"{_PROTOCOLS.get(request.version, '-')} {exchange.status or '-'} {0 if body is None else body.received} "
+            f"{PROTOCOLS.get(request.version, '-')} {exchange.status or '-'} {0 if body is None else body.received} "
             f"{exchange.body_sent} {_bare(gtxn)} {exchange.ltxn} {who} {agent} "
             f"{_times(exchange)}\n"
         )
 
     def _new_host(self, host: str) -> str:
-        return _remember(self._hosts, host, _bare(_cut(public_host(host))) or "-")
+        return _kept(self._hosts, host, _bare(_cut(public_host(host))) or "-")
 
     def _new_agent(self, agent: bytes) -> str:
-        return _remember(self._agents, agent, _quoted(_cut(agent.decode("latin-1"))) if agent else "-")
+        return _kept(self._agents, agent, _quoted(_cut(agent.decode("latin-1"))) if agent else "-")
 
 
-class JSONLines:
+class JSONLines(_Lines):
     """The JSON format: an object a line, null for what is missing, ``\\xHH`` for bytes that are not UTF-8.
 
     The time is UTC; times taken are milliseconds.
     """
-
-    def __init__(self) -> None:
-        self._date = (-1, "")
-        self._hosts: dict[str, str] = {}
-        self._agents: dict[bytes, str] = {}
 
     def __call__(self, exchange: Exchange, offset: float) -> str:
         """Return the line of an exchange."""
@@ -133,17 +133,17 @@ class JSONLines:
         return (
             f'{{"time":"{date}.{int((wall - second) * 1000):03d}Z","level":"info","client":{_json(address)},'
             f'"client_port":{port or "null"},"host":{host},"method":{_json(request.method)},'
-            f'"uri":{_json(public_target(request.target))},"protocol":{_json(_PROTOCOLS.get(request.version, ""))},'
+            f'"uri":{_json(public_target(request.target))},"protocol":{_json(PROTOCOLS.get(request.version, ""))},'
             f'"status":{exchange.status or "null"},"request_bytes":{0 if body is None else body.received},'
             f'"response_bytes":{exchange.body_sent},"gtid":{_json(gtxn)},"ltid":{exchange.ltxn},{who},"agent":{agent},'
             f"{_json_times(exchange)}}}\n"
         )
 
     def _new_host(self, host: str) -> str:
-        return _remember(self._hosts, host, _json(_cut(public_host(host))))
+        return _kept(self._hosts, host, _json(_cut(public_host(host))))
 
     def _new_agent(self, agent: bytes) -> str:
-        return _remember(self._agents, agent, _json(_cut(agent.decode("utf-8", "backslashreplace"))))
+        return _kept(self._agents, agent, _json(_cut(agent.decode("utf-8", "backslashreplace"))))
 
 
 def identity(exchange: Exchange, authorization: bytes | None) -> tuple[str | None, str | None]:
@@ -276,10 +276,5 @@ def _hexadecimal(found: re.Match[str]) -> str:
     return f"\\x{ord(found[0]):02x}"
 
 
-def _remember(cache: dict[_Key, str], key: _Key, text: str) -> str:
-    if len(text) <= MAX_FIELD_SIZE:
-        if len(cache) >= _CACHE_ENTRIES:
-            # Cleared instead of aged: only a hostile client has so many, and counting uses would cost every line.
-            cache.clear()
-        cache[key] = text
-    return text
+def _kept(cache: dict[_Key, str], key: _Key, text: str) -> str:
+    return remember(cache, key, text) if len(text) <= MAX_FIELD_SIZE else text

@@ -8,12 +8,12 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from skitai.web.caches import CACHED_LENGTH, remember
+
 CODINGS: Final = (b"br", b"gzip")
 """The codings that are known, the better first: it decides between equal weights."""
 
 _WEIGHT: Final = re.compile(rb"[ \t]*;[ \t]*[qQ]=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)[ \t]*")
-_CACHE_ENTRIES: Final = 512
-_CACHED_VALUE_SIZE: Final = 256
 
 _cache: dict[bytes, tuple[bytes, ...]] = {}
 
@@ -27,11 +27,8 @@ def preferred_codings(value: bytes) -> tuple[bytes, ...]:
     found = _cache.get(value)
     if found is None:
         found = _read(value)
-        # Clients send few different values; only a hostile one fills this, so it is cleared and not aged.
-        if len(value) <= _CACHED_VALUE_SIZE:
-            if len(_cache) >= _CACHE_ENTRIES:
-                _cache.clear()
-            _cache[value] = found
+        if len(value) <= CACHED_LENGTH:
+            remember(_cache, value, found)
     return found
 
 

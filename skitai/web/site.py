@@ -16,6 +16,7 @@ from twisted.logger import Logger
 
 from skitai.settings import Limits
 from skitai.web.channel import HTTPChannel
+from skitai.web.conditional import format_date
 from skitai.web.connection import Channel
 from skitai.web.errorpage import respond_error
 from skitai.web.exchange import Exchange
@@ -25,16 +26,6 @@ SWEEP_PERIOD: Final = 0.25
 """Seconds between two looks at the deadlines. One timer for all: arming one a request costs more than serving it."""
 
 _log = Logger(namespace="skitai.server")
-_DAYS: Final = (b"Mon", b"Tue", b"Wed", b"Thu", b"Fri", b"Sat", b"Sun")
-_MONTHS: Final = (b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec")
-
-
-def http_date(timestamp: float) -> bytes:
-    """Return the IMF-fixdate of a UNIX time (RFC 9110 section 5.6.7), whatever the locale."""
-    year, month, day, hour, minute, second, weekday, _, _ = time.gmtime(timestamp)
-    return b"%b, %02d %b %04d %02d:%02d:%02d GMT" % (
-        _DAYS[weekday], day, _MONTHS[month - 1], year, hour, minute, second,
-    )  # fmt: skip
 
 
 class ServerFactory(Factory):
@@ -107,7 +98,7 @@ class ServerFactory(Factory):
         """Return the Date and Server lines, made anew once a second. Thread: any."""
         if now >= self._common_until:
             wall = self._wall()
-            self._common = b"Date: %b\r\nServer: Skitai\r\n" % http_date(wall)
+            self._common = b"Date: %b\r\nServer: Skitai\r\n" % format_date(wall)
             self._common_until = now + 1.0 - wall % 1.0
         return self._common
 

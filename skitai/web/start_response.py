@@ -10,6 +10,7 @@ import re
 from typing import Final
 
 from skitai.errors import ApplicationError
+from skitai.web.caches import CACHED_LENGTH, remember
 from skitai.web.events import HeaderList
 from skitai.web.headers import FIELD_VALUE, is_token, lower_name
 
@@ -28,8 +29,7 @@ HOP_BY_HOP: Final = frozenset(
 """Fields that belong to the server (PEP 3333, "Other HTTP Features"; RFC 9110 section 7.6.1)."""
 
 _STATUS: Final = re.compile(r"([1-9][0-9]{2}) ([\t\x20-\x7e\x80-\xff]*)", re.DOTALL)
-_CACHE_SIZE: Final = 2048
-_CACHED_LENGTH: Final = 256
+_CACHE_ENTRIES: Final = 2048
 _statuses: dict[str, tuple[int, str]] = {}
 _fields: dict[tuple[str, str], tuple[bytes, bytes]] = {}
 
@@ -54,8 +54,8 @@ def parse_status(status: str) -> tuple[int, str]:
     if match.group(1) < "200":
         raise ApplicationError(f"the status of a response is 200 or more, not {status!r} (RFC 9110 section 15.2)")
     parsed = (int(match.group(1)), match.group(2))
-    if len(_statuses) < _CACHE_SIZE and len(status) <= _CACHED_LENGTH:
-        _statuses[status] = parsed
+    if len(status) <= CACHED_LENGTH:
+        remember(_statuses, status, parsed, _CACHE_ENTRIES)
     return parsed
 
 
@@ -108,8 +108,6 @@ def _parse_field(field: object) -> tuple[bytes, bytes]:
     if lowered == b"content-length" and not raw_value.isdigit():
         raise ApplicationError(f"Content-Length is a number of bytes, not {value!r}")
     pair = (lowered, raw_value)
-    if len(_fields) >= _CACHE_SIZE:
-        _fields.clear()
-    if len(name) + len(value) <= _CACHED_LENGTH:
-        _fields[(name, value)] = pair
+    if len(name) + len(value) <= CACHED_LENGTH:
+        remember(_fields, (name, value), pair, _CACHE_ENTRIES)
     return pair

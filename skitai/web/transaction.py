@@ -34,7 +34,7 @@ _MAX_LTXN_DIGITS: Final = 18
 """More digits than any chain of calls makes; it keeps a hostile number from growing the log and the next header."""
 
 # Printable ASCII (RFC 20): from space to tilde.
-_PRINTABLE: Final = re.compile(rb"[ -~]{1,128}")
+_PRINTABLE: Final = re.compile(rb"[ -~]{1,%d}" % MAX_GTXN_SIZE)
 _TRACEPARENT: Final = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.DOTALL)
 
 

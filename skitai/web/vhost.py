@@ -22,9 +22,11 @@ from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from skitai.errors import ConfigError
-from skitai.web.errorpage import reason_of, respond_error
+from skitai.web.caches import remember
+from skitai.web.errorpage import respond_error
 from skitai.web.events import Response
 from skitai.web.exchange import Exchange
+from skitai.web.reasons import reason_of
 
 Kind: TypeAlias = Literal["static", "alias", "app"]
 
@@ -33,8 +35,6 @@ _SERVER_METHODS: Final = b"GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH"
 _STATIC_METHODS: Final = b"GET, HEAD"
 _HOST: Final = re.compile(r"(?:[\w-]+(?:\.[\w-]+)*\.?|\[[0-9A-Fa-f:.]+\])(?::\d+)?", re.ASCII)
 _HOW_TO_WRITE: Final = "write it as in 'www.example.com' or '.example.com'"
-_CACHED_HOSTS: Final = 1024
-"""How many spellings of Host are remembered; clients choose them, so there must be a bound."""
 _MAX_HOST: Final = 253 + len(".:65535")
 """Characters that a Host may have to name a virtual host (RFC 1035 section 2.3.4)."""
 
@@ -228,10 +228,7 @@ class MountTable:
         if found is None:
             if len(host) > _MAX_HOST:
                 return self._default
-            found = self._look_up(normal_host(host))
-            if len(self._cache) >= _CACHED_HOSTS:
-                self._cache.clear()
-            self._cache[host] = found
+            found = remember(self._cache, host, self._look_up(normal_host(host)))
         return found
 
     def _look_up(self, name: str) -> Site:

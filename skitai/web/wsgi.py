@@ -32,6 +32,7 @@ from skitai.web.errorpage import respond_error
 from skitai.web.events import Response
 from skitai.web.exchange import GONE, WAITING, Exchange
 from skitai.web.http1_writer import has_body
+from skitai.web.loglines import public_target
 from skitai.web.start_response import parse_headers, parse_status
 from skitai.web.transaction import gtxn_of, ltxn_of
 from skitai.web.vhost import MountPoint
@@ -202,7 +203,7 @@ class _Turn:
         exchange = self.exchange
         request = exchange.request
         ids = f"{gtxn_of(exchange)}/{ltxn_of(exchange)}"
-        return f"{ids} {request.method} {request.target} (application {self.handler.source.name})"
+        return f"{ids} {request.method} {public_target(request.target)} (application {self.handler.source.name})"
 
     def run(self) -> None:
         """Call the application and send its answer. Thread: application, or reactor with threads=0."""

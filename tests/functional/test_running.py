@@ -270,7 +270,8 @@ class StopTests(Running):
             server.signal(signal.SIGTERM)
             self.assertEqual(server.wait(), 0, server.output)
             self.assertTrue(0.5 <= time.monotonic() - before < 5.0)
-            lines = re.findall(r"\[error\] .*aborted.*: GET /hang\?who=me .*running for \d+\.\d s\n", server.output)
+            named = r"\[error\] .*aborted.*: GTID-\S+/1000 GET /hang\?who=me .*running for \d+\.\d s\n"
+            lines = re.findall(named, server.output)
             self.assertEqual(len(lines), 1, server.output)
             self.assertEqual(self.held.rest(), b"")
             self.assertNotIn("Traceback", server.output)
@@ -331,7 +332,7 @@ class LogTests(Running):
                 self.get(server, target)
             self.assertEqual(server.stop(), 0)
             for text in (
-                "[error] GET /raise",
+                " GET /raise (application app) failed\n",
                 'KeyError: "the application\'s own fault"',
                 "[error] written to wsgi.errors",
                 "[warning] low on tea",

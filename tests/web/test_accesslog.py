@@ -86,21 +86,6 @@ class AccessLogTests(SynchronousTestCase):
         self.clock.advance(BUSY_PERIOD)
         self.assertEqual(len(self.written), 2)
 
-    def test_tick_hastens(self) -> None:
-        self.log.start()
-        self.clock.pump([IDLE_PERIOD] * 10)
-        self.log.tick()  # nothing to do
-        self.log.record(self.finished())
-        self.log.tick()
-        self.log.tick()
-        self.clock.advance(BUSY_PERIOD)
-        self.assertEqual(len(self.written), 1)
-
-    def test_tick_before_start(self) -> None:
-        self.log.record(self.finished())
-        self.log.tick()
-        self.assertEqual(self.clock.getDelayedCalls(), [])
-
     def test_stop(self) -> None:
         self.log.start()
         self.log.start()

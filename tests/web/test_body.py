@@ -204,7 +204,7 @@ class BackPressureTests(BodyTestCase):
         return body, file
 
     def test_paused_until_half_is_read(self) -> None:
-        body, file = self.stream()
+        body, _ = self.stream()
         body.feed(b"x" * 1000)
         self.assertEqual(self.source.calls, [])
         body.feed(b"x")

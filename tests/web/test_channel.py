@@ -607,6 +607,31 @@ class SlowReaderTests(SynchronousTestCase):
             self.assertTrue(pump.wire.closed)
             self.assertFalse(pump.wire.reset)
 
+    def test_half_closed_client_gets_all_pipelined_answers_and_then_the_end(self) -> None:
+        for behind, closed in ((b"", "close"), (b"GET /par", None)):
+            server = Server(hello, Limits(keep_alive_timeout=300.0))
+            pump = DirectPump(server)
+            pump.send(request("/1") + request("/2") + request("/3") + behind)
+            pump.end()
+            server.work(pump)
+            pump.advance(0.5)
+            pump.advance(2.5)
+            answers = pump.read().split(b"HTTP/1.1 ")[1:]
+            self.assertEqual([answer[:3] for answer in answers[:3]], [b"200"] * 3)
+            self.assertEqual(split(answers[2])[1].get("connection"), closed)
+            self.assertTrue(pump.wire.closed)
+
+    def test_half_closed_client_while_the_server_stops(self) -> None:
+        server = Server(hello, LIMITS)
+        pump = DirectPump(server)
+        pump.send(request("/1") + request("/2"))
+        server.site.drain()
+        pump.end()
+        server.work(pump)
+        self.assertEqual(pump.read().count(b"HTTP/1.1"), 1)
+        pump.advance(2.5)
+        self.assertTrue(pump.wire.closed)
+
     def test_client_that_closes_in_its_body_while_it_does_not_read(self) -> None:
         pump = self.connect(large, request("/", "Content-Length: 1500", method="POST") + b"x" * 1000)
         pump.end()
@@ -719,6 +744,19 @@ class DroppedBodyTests(SynchronousTestCase):
         pump.advance(5.25)
         pump.advance(5.25)
         self.assertTrue(pump.wire.ended)
+
+    def test_connection_goes_on_after_a_large_body_that_was_not_read(self) -> None:
+        for connect in (Server.connect, DirectPump):
+            server = Server(hello, LIMITS)
+            pump: Any = connect(server)
+            pump.send(request("/1", method="POST", body=b"x" * 3000))
+            server.work(pump)
+            pump.send(request("/2"))
+            server.work(pump)
+            answer = pump.read() if isinstance(pump, DirectPump) else pump.client.take()
+            self.assertEqual(answer.count(b"200 OK"), 2)
+            reads = pump.reading if isinstance(pump, DirectPump) else pump.server_transport.wants_to_read()
+            self.assertTrue(reads)
 
     def test_resuming_for_an_old_body_does_not_resume_a_new_one(self) -> None:
         server = Server(hello, LIMITS)

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from skitai.web.errorpage import HTML, JSON, TEXT, preferred_type, reason_of, render, render_text, respond_error
+from skitai.web.errorpage import HTML, JSON, TEXT, preferred_type, render, render_text, respond_error
 from skitai.web.transaction import fresh_gtxn
 from tests.web.exchanges import make_exchange, sent
 
@@ -132,23 +132,3 @@ class PreferredTypeTests(SynchronousTestCase):
         ):
             with self.subTest(accept):
                 self.assertIs(preferred_type(accept), expected)
-
-
-class ReasonTests(SynchronousTestCase):
-    def test_reasons(self) -> None:
-        for status, reason in (
-            (200, "OK"),
-            (413, "Content Too Large"),
-            (414, "URI Too Long"),
-            (422, "Unprocessable Content"),
-            (431, "Request Header Fields Too Large"),
-            (499, "Client Closed Request"),
-            (505, "HTTP Version Not Supported"),
-            (299, "Success"),
-            (499, "Client Closed Request"),
-            (599, "Server Error"),
-            (999, "Unknown"),
-            (7, "Unknown"),
-        ):
-            with self.subTest(status):
-                self.assertEqual(reason_of(status), reason)

@@ -99,6 +99,13 @@ class ForwardedTests(_ForwardedTestCase):
             with self.subTest(node):
                 self.assertEqual(self.resolve(forwarded=f"for={node}"), Origin(client, False, "example.com"))
 
+    def test_zones(self) -> None:
+        """The zone of an address may be the name of an interface (RFC 4007 section 11) and no other text."""
+        self.assertEqual(self.client(x_forwarded_for="fe80::1%eth0"), "fe80::1%eth0")
+        for text in ("fe80::1%a b", 'fe80::1%"', "fe80::1%[x]", "fe80::1%\xe9", "fe80::1%" + "x" * 100):
+            with self.subTest(text):
+                self.assertEqual(self.client(x_forwarded_for=text), PROXY)
+
     def test_walks_over_trusted_addresses_only(self) -> None:
         self.assertEqual(self.client(forwarded=f"for=1.1.1.1, for={REAL}, for=10.0.0.1"), REAL)
         self.assertEqual(self.client(forwarded=[f"for=1.1.1.1, for={REAL}", "for=10.0.0.1"]), REAL)

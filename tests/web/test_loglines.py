@@ -264,6 +264,8 @@ class SecretTests(SynchronousTestCase):
             with self.subTest(target):
                 line = TextLines()(finished(target=target), 0.0)
                 self.assertNotIn("secret", line)
+        line = TextLines()(finished(target="/?token=secret-secret&x=\x80"), 0.0)
+        self.assertIn(" /?token=secr…&x=\\x", line)
 
     def test_host(self) -> None:
         self.assertEqual(public_host("u:p@h:1"), "h:1")

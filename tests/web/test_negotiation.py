@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from skitai.web import negotiation
+from skitai.web.caches import CACHE_ENTRIES
 from skitai.web.negotiation import CODINGS, preferred_codings
 
 
@@ -51,10 +52,10 @@ class PreferredCodingsTests(SynchronousTestCase):
             self.expect(b"gzip;" + weight)
 
     def test_memory_is_bounded(self) -> None:
-        for number in range(negotiation._CACHE_ENTRIES + 10):
+        for number in range(CACHE_ENTRIES + 10):
             preferred_codings(b"gzip, x%d" % number)
         preferred_codings(b"br," + b" " * 10000)
-        self.assertLessEqual(len(negotiation._cache), negotiation._CACHE_ENTRIES)
+        self.assertLessEqual(len(negotiation._cache), CACHE_ENTRIES)
         self.assertLess(max(map(len, negotiation._cache)), 1000)
 
     @given(st.binary(max_size=60) | st.text("gzipbr;q=01.*, x", max_size=40).map(str.encode))

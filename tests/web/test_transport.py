@@ -68,22 +68,23 @@ class SendNowTests(SocketTestCase):
         self.assertEqual(self.reactor.writers, set())
 
     def test_full_kernel_takes_a_part_and_then_nothing(self) -> None:
-        transport = self.connect(4096)
+        transport = self.connect(1 << 16)
         self.assertGreater(self.fill(), 0)
         self.assertEqual(transport.send_now(b"more"), 0)
 
     def test_never_ahead_of_what_is_queued(self) -> None:
-        transport = self.connect(4096)
+        transport = self.connect(1 << 16)
         size = self.fill()
         transport.write(b"queued")
         self.assertEqual(transport.queued, 6)
         self.receive(size)
+        transport.doWrite()
         self.assertEqual(transport.queued, 0)
         self.assertEqual(transport.send_now(b" sent"), 5)
         self.assertEqual(self.receive(11), b"queued sent")
 
     def test_queue_is_counted_exactly(self) -> None:
-        transport = self.connect(4096)
+        transport = self.connect(1 << 16)
         transport.write(b"y" * 3_000_000)
         transport.write(b"z" * 1_000_000)
         self.assertEqual((transport.queued, unsent(transport)), (4_000_000, 4_000_000))
@@ -159,8 +160,8 @@ class ClosingTests(SocketTestCase):
             thread.join(TIMEOUT)
             self.assertIn(number, numbers, "the descriptor was not given to another: this tests nothing")
             for end in pair:
+                self.addCleanup(end.close)
                 self.assertRaises(BlockingIOError, end.recv, 100)
-                end.close()
 
 
 class FileSenderTests(SocketTestCase):
@@ -192,14 +193,14 @@ class FileSenderTests(SocketTestCase):
 
     def test_large_file_goes_as_the_client_reads(self) -> None:
         content = os.urandom(1000) * 5000
-        self.send(content, (1, 4_999_000), 8192).start()
+        self.send(content, (1, 4_999_000), 1 << 16).start()
         self.assertEqual(self.done, [])
         self.assertEqual(self.receive(4_999_000), content[1:4_999_001])
         self.assertEqual((self.done, self.moved, self.file.closed), ([True], 4_999_000, True))
         self.assertIsNone(self.transport.producer)
 
     def test_behind_what_is_queued(self) -> None:
-        self.connect(4096)
+        self.connect(1 << 16)
         size = self.fill()
         self.transport.write(b"head")
         self.send(b"file", (0, 4)).start()
@@ -227,7 +228,7 @@ class FileSenderTests(SocketTestCase):
         self.assertEqual((self.done, self.moved, self.file.closed), ([False], 5, True))
 
     def test_file_that_is_cut_while_it_is_sent(self) -> None:
-        self.send(b"x" * 20_000_000, (0, 20_000_000), 8192).start()
+        self.send(b"x" * 20_000_000, (0, 20_000_000), 1 << 16).start()
         os.truncate(self.path, 0)
         while not self.done:
             self.client.recv(1 << 20)
@@ -235,12 +236,12 @@ class FileSenderTests(SocketTestCase):
         self.assertEqual((self.done, self.file.closed), ([False], True))
 
     def test_client_that_leaves(self) -> None:
-        self.send(b"x" * 20_000_000, (0, 20_000_000), 8192).start()
+        self.send(b"x" * 20_000_000, (0, 20_000_000), 1 << 16).start()
         self.transport.connectionLost(Failure(ConnectionLost()))
         self.assertEqual((self.done, self.file.closed), ([False], True))
 
     def test_client_that_resets(self) -> None:
-        self.send(b"x" * 20_000_000, (0, 20_000_000), 8192).start()
+        self.send(b"x" * 20_000_000, (0, 20_000_000), 1 << 16).start()
         self.client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
         self.client.close()
         self.transport.doWrite()

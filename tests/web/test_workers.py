@@ -197,3 +197,9 @@ class WorkersTests(SynchronousTestCase):
         self.reactor.run_calls()
         self.successResultOf(stopped)
         self.assertEqual(ran, ["queued"])
+
+    def test_idle_threads_count_before_the_queue(self) -> None:
+        """What threads are about to take does not wait."""
+        workers = Workers(self.reactor, self.pool, 2, 1)  # not started: nothing is taken yet
+        job = FunctionJob(lambda: None)
+        self.assertEqual([workers.submit(job) for _ in range(5)], [True, True, True, False, False])

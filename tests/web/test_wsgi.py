@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from skitai.errors import ApplicationError, LoadError
 from skitai.settings import Limits
+from tests.web.direct import DirectPump
 from tests.web.serving import Server, hello, request, split
 
 Headers = list[tuple[str, str]]
@@ -425,6 +426,18 @@ class RaisingTests(SynchronousTestCase):
         self.assertIn(b"ZeroDivisionError: &lt;secret&gt;", body)
         self.flushLoggedErrors(ZeroDivisionError)
 
+    def test_the_log_names_the_request_but_no_token_of_it(self) -> None:
+        from twisted.logger import globalLogPublisher
+
+        events: list[Any] = []
+        globalLogPublisher.addObserver(events.append)
+        self.addCleanup(globalLogPublisher.removeObserver, events.append)
+        Server(self.raising).ask(request("/x?access_token=0123456789"))
+        [turn] = [str(event["turn"]) for event in events if "turn" in event]
+        self.assertIn("GET /x?access_token=0123…", turn)
+        self.assertNotIn("456789", turn)
+        self.flushLoggedErrors(ZeroDivisionError)
+
     def test_connection_survives(self) -> None:
         server = Server(self.raising)
         answer = server.ask(request() + request())
@@ -551,3 +564,80 @@ class QueueTests(SynchronousTestCase):
         server.source.max_post_body_size = 10
         self.assertIn(b"HTTP/1.1 413", server.ask(request(method="POST", body=b"x" * 11)))
         self.assertIn(b"HTTP/1.1 200", server.ask(request(method="POST", body=b"x" * 10)))
+
+
+class HostilePairTests(SynchronousTestCase):
+    """Applications and clients that are each other's undoing."""
+
+    def test_heartbeats_end_when_the_client_has_left(self) -> None:
+        beats: list[int] = []
+
+        def app(environ: dict[str, Any], start_response: Any) -> Any:
+            start_response("200 OK", [])
+            for number in range(1000):
+                beats.append(number)
+                if number == 10:
+                    pump.client_transport.abortConnection()
+                    pump.flush()
+                yield b""
+
+        server = Server(app)
+        pump = server.connect()
+        pump.send(request())
+        server.workers.step()
+        self.assertEqual(len(beats), 11)
+
+    def test_failure_behind_a_whole_answer_does_not_cut_it(self) -> None:
+        def app(environ: dict[str, Any], start_response: Any) -> Any:
+            start_response("200 OK", [("Content-Length", "300000")])
+            yield b"x" * 300_000
+            raise ValueError("too late to matter")
+
+        server = Server(app)
+        pump = DirectPump(server, room=1000)
+        pump.send(request())
+        server.work(pump)
+        self.assertEqual(len(split(pump.read())[2]), 300_000)
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    def test_body_that_is_read_after_the_answer(self) -> None:
+        errors: list[BaseException] = []
+
+        def app(environ: dict[str, Any], start_response: Any) -> Any:
+            start_response("200 OK", [("Content-Length", "2")])
+            yield b"ok"
+            server.reactor.advance(0)
+            try:
+                environ["wsgi.input"].read()
+            except ApplicationError as error:
+                errors.append(error)
+
+        server = Server(app, Limits(body_spool_size=1000))
+        pump = DirectPump(server)
+        pump.send(request("/", "Content-Length: 2000", method="POST") + b"x" * 1500)
+        server.work(pump)
+        self.assertEqual(len(errors), 1)
+
+    def test_head_of_an_empty_list_says_nothing_of_a_length(self) -> None:
+        """What GET would be answered with is not known; a Content-Length of 0 would be a lie."""
+
+        def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+            start_response("200 OK", [])
+            return []
+
+        server = Server(app)
+        answer = server.ask(request(method="HEAD") + request())
+        first, second = answer.split(b"HTTP/1.1 200 OK\r\n")[1:]
+        self.assertNotIn(b"Content-Length", first)
+        self.assertNotIn(b"Transfer-Encoding", first)
+        self.assertIn(b"Content-Length: 0\r\n", second)
+
+    def test_no_content_with_a_length(self) -> None:
+        def app(environ: dict[str, Any], start_response: Any) -> Any:
+            start_response("204 No Content", [("Content-Length", "0")])
+            return [] if environ["PATH_INFO"] == "/" else environ["wsgi.file_wrapper"](open(__file__, "rb"))
+
+        for path in ("/", "/file"):
+            answer = Server(app).ask(request(path))
+            self.assertNotIn(b"Content-Length", answer)
+            self.assertTrue(answer.endswith(b"\r\n\r\n"))
