@@ -570,6 +570,8 @@ class HTTPChannel:
             if self._stage == IDLE:
                 # At the next sweep: a request that is in the kernel already is read first.
                 self.deadline = 0.0
+            elif self._stage == HEAD:
+                self.deadline = min(self.deadline, self.site.seconds() + LINGER_TIMEOUT)
 
     def abort(self) -> None:
         """Close at once."""

@@ -26,7 +26,8 @@ from skitai.web.workers import WorkerPool
 IDLE, HEAD, BODY, WORK, STALLED, HALF, CLOSING, CLOSED = range(8)
 
 LINGER_TIMEOUT: Final = 2.0
-"""Seconds that a client which still sends is listened to after we have closed for writing (RFC 9112 section 9.6)."""
+"""Seconds that a client which still sends is listened to after we have closed for writing (RFC 9112 section 9.6), and
+that it has for the rest of a request head when the server stops."""
 
 HALF_CLOSE_GRACE: Final = 0.5
 """Seconds after which a client that has closed its side is taken for gone. Who only half-closes gets quick answers."""

@@ -483,6 +483,18 @@ class DrainTests(SynchronousTestCase):
         self.assertEqual((status, fields["connection"]), ("HTTP/1.1 200 OK", "close"))
         self.successResultOf(done)
 
+    def test_part_of_a_head_does_not_hold_the_stop_for_long(self) -> None:
+        server = Server(hello)
+        pump = server.connect()
+        pump.send(b"GET / HT")
+        done = server.site.drain()
+        pump.advance(1)
+        self.assertNoResult(done)
+        pump.advance(1.5)
+        self.assertIn(b"408 Request Timeout", pump.client.take())
+        pump.advance(2.5)
+        self.successResultOf(done)
+
     def test_without_connections_it_is_over_at_once(self) -> None:
         self.successResultOf(Server(hello).site.drain())
 
