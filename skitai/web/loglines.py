@@ -65,13 +65,18 @@ class TextLines(_Lines):
     token "agent" handling delivery``, with ``-`` for what is missing.
     """
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._targets: dict[str, str] = {}
+        self._clients: dict[tuple[str, int], str] = {}
+
     def __call__(self, exchange: Exchange, offset: float) -> str:
         """Return the line of an exchange."""
         request, body = exchange.request, exchange.body
         fields = dict(request.headers)
-        gtxn = exchange.gtxn
-        if gtxn is None:
-            gtxn = _find_ids(exchange, fields)
+        gtxn = exchange.gtxn or _find_ids(exchange, fields)
+        if b"x-gtxn-id" in fields:
+            gtxn = _bare(gtxn)
         second = int(exchange.finished + offset)
         made, date = self._date
         if second != made:
@@ -83,19 +88,26 @@ class TextLines(_Lines):
         who = "- -"
         if exchange.user is not None or b"authorization" in fields:
             who = _text_identity(exchange, fields.get(b"authorization"))
-        target = request.target
-        if _UNUSUAL.search(target) is not None:
-            # The ellipsis of a token stays one; a target itself, of one character a byte, can hold none.
-            target = "…".join(map(_bare, public_target(target).split("…")))
+        target = self._targets.get(request.target) or self._new_target(request.target)
+        client = self._clients.get(exchange.peers.client) or self._new_client(exchange.peers.client)
         method = request.method
         if method not in _METHODS:
             method = _bare(method) or "-"
         return (
-            f"{date} {_client(exchange.peers.client)} {host} {method} {target or '-'} "
+            f"{date} {client} {host} {method} {target} "
             f"{PROTOCOLS.get(request.version, '-')} {exchange.status or '-'} {0 if body is None else body.received} "
-            f"{exchange.body_sent} {_bare(gtxn)} {exchange.ltxn} {who} {agent} "
-            f"{_times(exchange)}\n"
+            f"{exchange.body_sent} {gtxn} {exchange.ltxn} {who} {agent} {_times(exchange)}\n"
         )
+
+    def _new_target(self, target: str) -> str:
+        shown = target
+        if _UNUSUAL.search(target) is not None:
+            # The ellipsis of a token stays one; a target itself, of one character a byte, can hold none.
+            shown = "…".join(map(_bare, public_target(target).split("…")))
+        return _kept(self._targets, target, shown or "-")
+
+    def _new_client(self, client: tuple[str, int]) -> str:
+        return remember(self._clients, client, _client(client))
 
     def _new_host(self, host: str) -> str:
         return _kept(self._hosts, host, _bare(_cut(public_host(host))) or "-")
@@ -236,6 +248,8 @@ def _times(exchange: Exchange) -> str:
     handling, delivery = answered - exchange.started, exchange.finished - answered
     if handling < 0.0 or delivery < 0.0:
         handling, delivery = max(handling, 0.0), max(delivery, 0.0)
+    if handling < 0.0005 and delivery < 0.0005:
+        return "0ms 0ms"
     return f"{int(handling * 1000 + 0.5)}ms {int(delivery * 1000 + 0.5)}ms"
 
 
