@@ -34,6 +34,7 @@ LOADED = {
             AtLeast("twisted.web", 4.0),
             AtLeast("gunicorn-gthread", 3.0),
             AtLeast("waitress", 2.0),
+            AtLeast("granian+log", 0.4),
             AtLeast("granian", 0.4),
         ),
     ),

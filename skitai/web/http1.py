@@ -24,6 +24,7 @@ from typing import Final, NamedTuple
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from skitai.errors import PeerError
+from skitai.web.caches import CACHED_LENGTH, remember
 from skitai.web.chunked import ChunkedDecoder
 from skitai.web.events import UNKNOWN_LENGTH, Data, EndOfBody, Event, HeaderList, Refused, Request
 from skitai.web.headers import FIELD_LINE, TOKEN, is_host, is_token, lower_name, read_host, tokens
@@ -34,6 +35,7 @@ _ABSOLUTE_FORM: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://([^/?]*)([^?]*)(
 _BARE: Final = re.compile(rb"(?<!\r)\n|\r(?=[^\n])|\0")
 _FRAMING: Final = frozenset((b"host", b"content-length", b"transfer-encoding", b"connection", b"expect"))
 _EMPTY_LINES: Final = re.compile(rb"(?:\r\n)+")
+_NOT_PLAIN: Final = (_FRAMING - {b"host"}) | {b"cookie", b"authorization", b"proxy-authorization"}
 _SYNTHETIC_LINE: Final = b"GET / HTTP/1.1\r\n"
 
 
@@ -59,9 +61,10 @@ class _Line(NamedTuple):
     query: str
 
 
-_LINES_REMEMBERED: Final = 1024
-_LINE_REMEMBERED: Final = 512
 _lines: dict[bytes, _Line] = {}
+_plain_sections: dict[bytes, tuple[HeaderList, str]] = {}
+"""Field sections that were found good before, with their fields and the host that they name. Programs that ask again
+and again send the same ones; only those are here in which a Host is all that concerns the framing of the message."""
 
 
 class _FieldLines:
@@ -192,8 +195,9 @@ class ServerConnection:
         if line is None or end + 4 > self._max_head or len(line.target) > self._max_target:
             return self._unreadable(end)
         fields = buffer[line_end : end + 4]
+        known = _plain_sections.get(fields)
         try:
-            headers = _parse_fields(fields)
+            headers = _parse_fields(fields) if known is None else known[0]
         except HttpParserError:
             return self._unreadable_fields(buffer[: end + 4], fields)
         if line.version is None:
@@ -203,16 +207,22 @@ class ServerConnection:
         request = Request(line.method, line.target, line.version, headers)
         request.path = line.path
         request.query = line.query
+        if known is not None and line.path and line.version == "1.1":
+            request.host = known[1]
+            self._state = _COMPLETE
+            return [request]
         try:
             _read_framing(request)
             if not line.path:
                 _read_target(request)
         except PeerError as error:
             return self._refuse(error.status, str(error), request.method)
-        if not request.content_length:
-            self._state = _COMPLETE
-            return [request]
-        return self._request(request)
+        if request.content_length:
+            return self._request(request)
+        self._state = _COMPLETE
+        if len(fields) <= CACHED_LENGTH and line.version == "1.1" and line.path:
+            _remember_section(fields, request)
+        return [request]
 
     def _read_line(self, data: bytes) -> _Line | None:
         """Read a request line, None where it is malformed. Those seen often are read once."""
@@ -225,11 +235,7 @@ class ServerConnection:
         if target.startswith(b"/") and method != b"CONNECT":
             path, _, query = target.decode().partition("?")
         line = _Line(method.decode(), target.decode(), version, path, query)
-        if len(data) <= _LINE_REMEMBERED:
-            if len(_lines) >= _LINES_REMEMBERED:
-                _lines.clear()
-            _lines[data] = line
-        return line
+        return remember(_lines, data, line) if len(data) <= CACHED_LENGTH else line
 
     def _request(self, request: Request) -> list[Event]:
         """Begin with a request that has a body."""
@@ -334,6 +340,12 @@ class ServerConnection:
                 400, "Content-Length and Transfer-Encoding in one request, or a malformed Transfer-Encoding"
             )
         return self._refuse(400, "a malformed or repeated Content-Length" if lengths else "a malformed header field")
+
+
+def _remember_section(fields: bytes, request: Request) -> None:
+    """Remember a field section that frames nothing and tells no secret."""
+    if not any(name in _NOT_PLAIN for name, _ in request.headers):
+        remember(_plain_sections, fields, (request.headers, request.host))
 
 
 def _check_codings(value: bytes) -> None:
