@@ -289,12 +289,15 @@ class _BodyReader(io.RawIOBase):
         self._body = body
 
     def readable(self) -> bool:
+        """Part of RawIOBase."""
         return True
 
     def readall(self) -> bytes:
+        """Return all the rest."""
         return b"".join(iter(lambda: self._body.read_some(sys.maxsize), b""))
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        """Fill ``buffer`` as far as there is something; return how far."""
         piece = self._body.read_some(len(buffer))
         buffer[: len(piece)] = piece
         return len(piece)

@@ -146,9 +146,11 @@ class Outlet:
         self._transport.unregisterProducer()
 
         def moved(count: int) -> None:
+            """A piece was taken."""
             self._owner.progress(exchange, count)
 
         def done(complete: bool) -> None:
+            """It is over."""
             if not self._transport.disconnecting:
                 self._transport.registerProducer(self._owner, True)
             self._owner.file_ended(exchange, complete)

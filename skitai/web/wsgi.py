@@ -13,14 +13,13 @@ Content-Length, leaves as one write; else head and pieces leave as they come.
 
 from __future__ import annotations
 
-import io
 import os
 import stat
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, BinaryIO, Final, Protocol, TextIO, TypeAlias, cast
+from typing import Any, BinaryIO, Protocol, TextIO, TypeAlias, cast
 
 from twisted.logger import Logger
 
@@ -31,6 +30,7 @@ from skitai.web.environ import EnvironMaker
 from skitai.web.errorpage import respond_error
 from skitai.web.events import Response
 from skitai.web.exchange import GONE, WAITING, Exchange
+from skitai.web.file_wrapper import SENDABLE, FileWrapper
 from skitai.web.http1_writer import has_body
 from skitai.web.loglines import public_target
 from skitai.web.start_response import parse_headers, parse_status
@@ -42,8 +42,6 @@ WSGIApplication: TypeAlias = Callable[[dict[str, Any], Callable[..., Any]], Iter
 ExcInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType]
 
 _log = Logger(namespace="skitai.app")
-
-_SENDABLE: Final = (io.FileIO, io.BufferedReader, io.BufferedRandom)
 
 
 class ApplicationSource(Protocol):
@@ -90,30 +88,6 @@ class Services:
     enter: Callable[[Exchange, dict[str, Any]], object]
 
 
-class FileWrapper:
-    """``wsgi.file_wrapper``: an iterable over a file that the server may send by itself.
-
-    Args:
-        filelike: An object with ``read``, perhaps with ``close``.
-        block_size: Bytes of one piece where it is iterated over.
-    """
-
-    def __init__(self, filelike: Any, block_size: int = 65536) -> None:
-        self.filelike = filelike
-        self.block_size = block_size
-        if hasattr(filelike, "close"):
-            self.close = filelike.close
-
-    def __iter__(self) -> FileWrapper:
-        return self
-
-    def __next__(self) -> bytes:
-        data = self.filelike.read(self.block_size)
-        if data:
-            return cast(bytes, data)
-        raise StopIteration
-
-
 class WSGIHandler:
     """Runs one WSGI application.
 
@@ -141,6 +115,7 @@ class WSGIHandler:
             limit = services.limits.max_post_body_size
 
         def ready(file: BinaryIO | None) -> None:
+            """The body is there, or will never be."""
             if file is not None:
                 turn.input = file
                 self._submit(turn)
@@ -207,30 +182,37 @@ class _Turn:
 
     def run(self) -> None:
         """Call the application and send its answer. Thread: application, or reactor with threads=0."""
-        exchange = self.exchange
-        if exchange.phase == GONE:
-            return
+        if self.exchange.phase == GONE:
+            self._close()
+        else:
+            self._drive(self._call)
+
+    def _drive(self, step: Callable[[], bool]) -> None:
+        """Take a step of the answer; let go of everything when that was the last, or failed."""
         try:
-            application = self.handler.source.current()
-        except LoadError as error:
-            respond_error(exchange, 503, "the application can not be loaded", traceback=error.traceback)
-            return
-        try:
-            self._environ = environ = self.handler.make_environ(exchange, self.mount, self.input)
-            result: Any = application(environ, self.start_response)
-            self._result = result
-            kind = type(result)
-            if (kind is list or kind is tuple) and exchange.phase == WAITING:
-                self._send_whole(_join(result))
-            elif not (kind is FileWrapper and self._send_file(result)):
-                self._iterator = iter(_checked(result))
-                if not self._pump():
-                    return
+            if not step():
+                return
         except ClientDisconnected:
             pass
         except BaseException as error:
             self._failed(error)
         self._close()
+
+    def _call(self) -> bool:
+        """Call the application; return whether its answer is complete."""
+        exchange = self.exchange
+        application = self.handler.source.current()
+        self._environ = environ = self.handler.make_environ(exchange, self.mount, self.input)
+        result: Any = application(environ, self.start_response)
+        self._result = result
+        kind = type(result)
+        if (kind is list or kind is tuple) and exchange.phase == WAITING:
+            self._send_whole(_join(result))
+            return True
+        if kind is FileWrapper and self._send_file(result):
+            return True
+        self._iterator = iter(_checked(result))
+        return self._pump()
 
     def client_left(self) -> None:
         """The client has gone: do not begin, or in the reactor give up. Thread: reactor."""
@@ -296,14 +278,7 @@ class _Turn:
     def _resume(self) -> None:
         """Go on where ``_pump`` stopped. Thread: reactor."""
         self.exchange.on_writable = None
-        try:
-            if not self._pump():
-                return
-        except ClientDisconnected:
-            pass
-        except BaseException as error:
-            self._failed(error)
-        self._close()
+        self._drive(self._pump)
 
     def _send_whole(self, body: bytes) -> None:
         response = self._response or self._started_response()
@@ -367,8 +342,7 @@ class _Turn:
     def _send_file(self, wrapper: Any) -> bool:
         """Hand a real file over to the carrier; return False where it must be iterated over."""
         file = wrapper.filelike
-        # Only these read just what their descriptor does; a GzipFile has a descriptor too.
-        if self.exchange.phase != WAITING or type(file) not in _SENDABLE:
+        if self.exchange.phase != WAITING or type(file) not in SENDABLE:
             return False
         response = self._started_response()
         try:
@@ -417,6 +391,9 @@ class _Turn:
         """The application raised: log it, and tell the client as far as possible."""
         exchange = self.exchange
         if exchange.phase == GONE and isinstance(error, OSError):
+            return
+        if isinstance(error, LoadError):
+            respond_error(exchange, 503, "the application can not be loaded", traceback=error.traceback)
             return
         if isinstance(error, PeerError):
             _log.warn("{turn}: {error}", turn=self, error=error)
