@@ -358,6 +358,8 @@ def resolve(
     values: dict[str, Any] = {}
     # Later sources win, but the faults of all of them count: a wrong value is wrong where it is overridden too.
     for source, dashes in ((declared, False), (keywords, False), (command_line, True)):
+        if source.get("certfile") is not None:
+            values.pop("keyfile", None)  # the key of another certificate, which a lesser source has named
         for name, raw in source.items():
             option = BY_NAME.get(name)
             if option is None and name not in DECLARING_KEYWORDS:

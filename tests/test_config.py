@@ -224,6 +224,14 @@ class ResolveTest(SynchronousTestCase):
         self.assertIn(os.path.join(os.path.abspath(directory), "c.pem"), str(error))
         self.assertIn("certfile must be a file", str(error))
 
+    def test_another_certificate_does_not_keep_the_key_of_the_first(self) -> None:
+        """A key belongs to the certificate it was named with."""
+        declared = {"certfile": __file__, "keyfile": __file__, "passphrase": "secret"}
+        self.assertEqual(resolve({}, {}, declared).keyfile, __file__)
+        settings = resolve({}, {"certfile": __file__}, declared)
+        self.assertEqual((settings.keyfile, settings.passphrase), (None, "secret"))
+        self.assertEqual(resolve({"certfile": __file__, "keyfile": __file__}, {}, declared).keyfile, __file__)
+
     def test_key_without_certificate(self) -> None:
         """A key or pass phrase alone is a fault."""
         error = self.assertRaises(ConfigError, resolve, {}, {"passphrase": "p"}, {})
