@@ -191,7 +191,7 @@ class HTTPChannel:
         """The client reads again: wait for its next request, or its body, or the handler."""
         exchange = self._exchange
         if exchange is None:
-            self._begin_idling()
+            self._begin_idling(self.site.seconds())
         elif exchange.body is not None and not self._engine.body_complete:
             self._stage = BODY
             self._open_window(self.site.seconds(), cast(IncomingBody, exchange.body))
@@ -235,7 +235,7 @@ class HTTPChannel:
             return []
         with self._outlet.lock:
             self._exchange = None
-            self._begin_idling()
+            self._begin_idling(self.site.seconds())
             events = self._engine.next_request()
         if self._engine.buffered <= self.site.limits.max_head_size:
             self._resume_reading()
@@ -251,9 +251,9 @@ class HTTPChannel:
             self._stage = HEAD
             self.deadline = self.site.seconds() + self.site.limits.head_timeout
 
-    def _begin_idling(self) -> None:
+    def _begin_idling(self, now: float) -> None:
         self._stage = IDLE
-        self.deadline = 0.0 if self.draining else self.site.seconds() + self.site.limits.keep_alive_timeout
+        self.deadline = 0.0 if self.draining else now + self.site.limits.keep_alive_timeout
 
     def _handle(self, event: Event) -> None:
         exchange = self._exchange
@@ -424,9 +424,10 @@ class HTTPChannel:
         now = self.site.seconds()
         exchange.status = response.status
         exchange.answered = now
-        if (self._closes or self.draining or request.content_length or not request.keep_alive) and self._must_close(
-            exchange
-        ):
+        # Now is decided whether the connection ends with this response.
+        if self.draining or not request.keep_alive or (request.content_length and self._leaves_much_unread(exchange)):
+            self._closes = True
+        if self._closes:
             tail = framing + _CLOSE
         elif request.version == "1.0":
             tail = framing + _KEEP_ALIVE_10
@@ -439,23 +440,17 @@ class HTTPChannel:
             if exchange.phase == WAITING:
                 exchange.phase = STARTED
 
-    def _must_close(self, exchange: Exchange) -> bool:
-        """Decide, when the head is made, whether the connection ends with this response."""
-        request = exchange.request
-        if self._closes or self.draining or not request.keep_alive:
-            self._closes = True
-        elif request.content_length and not self._engine.body_complete:
-            body = cast(IncomingBody, exchange.body)
-            left = request.content_length - body.received
-            # A small rest is read and dropped to keep the connection; else, and where the client was never asked for
-            # it, close.
-            if (
-                body.continue_owed
-                or request.content_length == UNKNOWN_LENGTH
-                or left > self.site.limits.body_spool_size
-            ):
-                self._closes = True
-        return self._closes
+    def _leaves_much_unread(self, exchange: Exchange) -> bool:
+        """Tell whether more of the body is still to come than is worth reading and dropping to keep the connection.
+
+        So it is, too, where the client was never asked for its body and may not send it.
+        """
+        if self._engine.body_complete:
+            return False
+        length = exchange.request.content_length
+        body = cast(IncomingBody, exchange.body)
+        left = length - body.received
+        return body.continue_owed or length == UNKNOWN_LENGTH or left > self.site.limits.body_spool_size
 
     # -- the outlet's owner
 
@@ -463,13 +458,11 @@ class HTTPChannel:
         """The response was handed over. Begin the next turn at once where that is all. Thread: any."""
         exchange.phase = DONE
         exchange.on_gone = None
-        site = self.site
-        exchange.finished = now = site.seconds()
+        exchange.finished = now = self.site.seconds()
         busy = self._running or self._closes or self._reading_paused
         if not busy and self._stage == WORK and self._engine.begin_idle():
             self._exchange = None
-            self._stage = IDLE
-            self.deadline = 0.0 if self.draining else now + site.limits.keep_alive_timeout
+            self._begin_idling(now)
 
     def progress(self, exchange: Exchange, count: int) -> None:
         """The client has taken ``count`` more bytes of a file. Thread: reactor."""
