@@ -19,7 +19,6 @@ EXTRAS = {
     "postgresql": ["txpostgres>=1.7", "psycopg2-binary>=2.9"],
     "redis": ["txredisapi>=1.4.10"],
     "mongodb": ["txmongo>=24.1"],
-    "chameleon": ["chameleon>=4.4"],
     "grpc": ["protobuf>=5"],
 }
 EXTRAS["all"] = sorted({requirement for extra in EXTRAS.values() for requirement in extra})
@@ -68,6 +67,8 @@ setup(
         "h2>=4.1",
         "autobahn>=24.4.2",
         "jinja2>=3.1",
+        "chameleon>=4.4",
+        "cryptography>=42",
     ],
     extras_require=EXTRAS,
     classifiers=[

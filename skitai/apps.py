@@ -20,7 +20,8 @@ from typing import Final, NamedTuple
 from skitai.errors import ConfigError
 from skitai.modules import Compartments
 from skitai.mounts import EXPORT, Kind, Mount, locate
-from skitai.programs import Application, Group, log
+from skitai.preferences import flag
+from skitai.programs import Application, Group, Hooks, log, packages_of
 from skitai.sources import Package, loaded_files, package_of, source_of
 
 __all__ = ["Application", "Loader", "Mounted", "load"]
@@ -65,11 +66,15 @@ class Loader:
     Args:
         base_directory: Directory of the main script; modules in it can be imported by all applications.
         clock: Seconds, for the intervals between looking at files.
+        hooks: Calls the hooks of applications that are loaded while the server runs; None where nobody does.
     """
 
-    def __init__(self, base_directory: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, base_directory: str, clock: Callable[[], float] = time.monotonic, hooks: Hooks | None = None
+    ) -> None:
         self._base_directory = os.path.abspath(base_directory)
         self._clock = clock
+        self._hooks = hooks
         self._compartments = Compartments(self._base_directory)
         self._groups: dict[str, list[Group]] = {}
         self._added_paths: list[str] = []
@@ -156,17 +161,17 @@ class Loader:
         name = getattr(target, "__name__", None)
         application = Application(name if isinstance(name, str) else type(target).__name__, "", mount.pref)
         try:
-            application.take(target)
+            application.prepare(target)
         except TypeError as error:
             raise ConfigError(f"{mount.describe()}: {error}") from error
-        if application.use_reloader:
+        application.take(target)
+        if flag(target, "use_reloader"):
             self._make_reloadable(application, mount)
         return application
 
     def _make_reloadable(self, application: Application, mount: Mount) -> None:
         source = source_of(mount.target, mount.origin)
         if source is None:
-            application.use_reloader = False
             log.warn(
                 "{mount}: {name} will not be reloaded, because it is no global variable of the file that mounts it",
                 mount=mount.describe(),
@@ -183,6 +188,8 @@ class Loader:
         program = group.program(source.path)
         program.applications.append(application)
         application.join(group)
+        application.settle()
+        group.compartment.follow(packages_of(mount.target))
 
     def _group(self, path: str, appname: str, mount: Mount) -> Group:
         """Return the group of an application; one with other preferences than its namesake has modules of its own."""
@@ -192,7 +199,7 @@ class Loader:
             if group.claims.setdefault((path, appname), mount.pref) is mount.pref:
                 return group
         package = _exporting_package(mount.target) or self._package(directory)
-        group = Group(self._compartments.open(directory, package, len(groups)), self._clock)
+        group = Group(self._compartments.open(directory, package, len(groups)), self._clock, self._hooks)
         group.claims[path, appname] = mount.pref
         groups.append(group)
         return group

@@ -2,7 +2,8 @@
 
 * ``server.log``: what the server has to say, and the tracebacks of its own faults;
 * ``app.log``: what applications log, and their tracebacks (events whose namespace is or begins with ``skitai.app``);
-* ``request.log``: a line for each request, made by ``skitai.web.accesslog`` and handed over in batches.
+* ``request.log``: a line for each request, made by ``skitai.web.accesslog`` and handed over in batches;
+* what applications have made with ``wasc.logger.make_logger()``, each in a file of its own beside these.
 
 Everything arrives through ``twisted.logger``, except request lines, which are written as they come. A line looks like
 ``2016.12.30 18:05:06 [info] message``; further lines of a traceback follow it as they are.
@@ -25,11 +26,13 @@ from twisted.logger import ILogObserver, LogEvent, Logger, LogLevel, formatEvent
 from zope.interface import implementer
 
 from skitai.errors import ConfigError
+from skitai.was.loggers import NAMESPACE as NAMED_NAMESPACE
 
 APP_NAMESPACE: Final = "skitai.app"
 """Namespace of events that belong in app.log, alone or as a prefix ("skitai.app.shop")."""
 
 _OWN_PREFIX: Final = "skitai."
+_NAMED_PREFIX: Final = NAMED_NAMESPACE + "."
 _OF_APPLICATIONS: Final = (APP_NAMESPACE, "skitai.programs", "stdout", "stderr", "warnings")
 """Besides their own namespace: their loading, what they print, where twistd makes it an event, and warnings."""
 
@@ -245,16 +248,26 @@ class Logs:
         app: Where events of applications go.
         request: Where request lines go.
         console: The console.
+        options: Where applications may open files of their own; None for nowhere.
 
     Attributes:
         files: Those of them that are files.
     """
 
-    def __init__(self, server: list[Sink], app: list[Sink], request: list[Sink], console: Sink) -> None:
+    def __init__(
+        self,
+        server: list[Sink],
+        app: list[Sink],
+        request: list[Sink],
+        console: Sink,
+        options: LogOptions | None = None,
+    ) -> None:
         self._server = server
         self._app = app
         self._request = request
         self._console = console
+        self._options = options
+        self._named: dict[str, tuple[str | int, list[Sink]]] = {}
         self.files = [sink for sink in (*server, *app, *request) if isinstance(sink, LogFile)]
         self._last_resort: logging.Handler | None = None
 
@@ -310,6 +323,32 @@ class Logs:
         for file in self.files:
             file.reopen()
 
+    def open_log(self, name: str, freq: str | int) -> None:
+        """Have the events of a named logger go to a file of their own; where logs are no files, to the console.
+
+        Args:
+            name: Name of the logger, which is that of the file without ".log".
+            freq: When a new file is begun: "daily", "weekly", "monthly", or a size.
+
+        Raises:
+            ValueError: ``freq`` is none of these.
+            OSError: The file can not be opened.
+        """
+        from skitai.datedlogs import open_log_file, parse_freq  # not at the top: it is made of what is here
+
+        freq = parse_freq(freq)
+        options = self._options
+        before, sinks = self._named.get(name, (None, []))
+        if options is None or options.path is None or before == freq:
+            return
+        file = open_log_file(os.path.join(options.path, f"{name}.log"), freq, options.rotate_keep, self._console)
+        self.files.append(file)
+        self._named[name] = (freq, [file, *([self._console] if options.verbose else [])])
+        for sink in sinks:
+            if isinstance(sink, LogFile):
+                self.files.remove(sink)
+                sink.close()
+
     def write_app(self, level: str, text: str) -> None:
         """Write a line to app.log that is no event. Thread: any."""
         line = _stamp(time.time(), level, text)
@@ -327,6 +366,9 @@ class Logs:
         namespace = event.get("log_namespace") or ""
         if namespace == _REQUESTS:
             return []  # it comes from here
+        if namespace.startswith(_NAMED_PREFIX):
+            name = namespace[len(_NAMED_PREFIX) :]
+            return self._request if name == "request" else self._named.get(name, (None, self._app))[1]
         if namespace in _OF_APPLICATIONS or namespace.startswith(APP_NAMESPACE + "."):
             return self._app
         if namespace.startswith(_OWN_PREFIX) or event.get("log_level", LogLevel.info) >= LogLevel.warn:
@@ -361,7 +403,7 @@ def open_logs(options: LogOptions, console: Sink | None = None) -> Logs:
     """
     console = Console() if console is None else console
     if options.path is None:
-        return Logs([console], [console], [console], console)
+        return Logs([console], [console], [console], console, options)
     files: list[LogFile] = []
     try:
         os.makedirs(options.path, exist_ok=True)
@@ -374,7 +416,7 @@ def open_logs(options: LogOptions, console: Sink | None = None) -> Logs:
         raise ConfigError(f"logpath: {error.filename or options.path} can not be written: {error.strerror}") from error
     more: list[Sink] = [console] if options.verbose else []
     server, app, request = files
-    return Logs([server, *more], [app, *more], [request, *more], console)
+    return Logs([server, *more], [app, *more], [request, *more], console, options)
 
 
 def format_event(event: LogEvent) -> bytes:

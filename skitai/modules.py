@@ -21,6 +21,9 @@ imported as ever.
 
 The source is always compiled: byte code caches go by whole seconds and miss quick edits.
 
+Packages elsewhere that an application wants to be loaded again with (``skitai.packages``) keep their names; they are
+imported through the finder here, so that what is read of them is watched.
+
 Layer 4, standard library only. It must not know what an application is, nor when to reload.
 
 Thread: any for imports; ``load`` and ``renew`` by one thread at a time.
@@ -34,13 +37,14 @@ import os
 import re
 import sys
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from types import CodeType, ModuleType
 from typing import NamedTuple
 
 from skitai.imports import compile_source
+from skitai.packages import Packages, put_back
 from skitai.reload import Watch
 from skitai.sources import Package, is_elsewhere, is_mere_directory, is_taken, local_names
 
@@ -72,12 +76,16 @@ class Compartment:
 
     Attributes:
         watch: The source files that were read.
+        packages: What is elsewhere and loaded again with it.
+        renewing: Whether its modules are being loaded again.
         borrowed: Plain names under which code of others has got modules with private names.
     """
 
     def __init__(self, place: Place, owner: Callable[[str], Compartment | None]) -> None:
         self.place = place
         self.watch = Watch()
+        self.packages = Packages(self._spares)
+        self.renewing = False
         self.borrowed: set[str] = set()
         self._owner = owner
         self._entries: dict[str, str] = {}
@@ -178,12 +186,28 @@ class Compartment:
         """
         with self.lending():
             module = importlib.import_module(name)
-        for other in self._loaded().values():
-            # The main script may have imported it before: then it was not read here.
-            path = getattr(other, "__file__", None)
+        self._watch_loaded()
+        return module
+
+    def follow(self, names: Iterable[str]) -> None:
+        """Load these packages again too when their files change; those in the directory here are anyway.
+
+        What the server itself runs on is left out.
+        """
+        self.packages.add(name for name in names if self.known_name(name) is None and not self.owns(name))
+        self._watch_loaded()
+
+    def _watch_loaded(self) -> None:
+        """Watch what was not read here: the main script, or another application, may have imported it before."""
+        paths = {getattr(module, "__file__", None) for module in self._loaded().values()} | self.packages.files()
+        for path in paths:
             if path is not None and path not in self.watch:
                 self.watch.add(path)
-        return module
+
+    def _spares(self, name: str) -> bool:
+        """Return whether a module of a package elsewhere is to be left alone: it is an application file."""
+        owner = self._owner(name)
+        return owner is not None and (owner is self or name in owner._entries)
 
     @contextmanager
     def lending(self) -> Iterator[None]:
@@ -200,21 +224,33 @@ class Compartment:
             self.borrowed.clear()
             sys.modules.update(aside)
 
-    def renew(self, names: Sequence[str], attempt: Callable[[str], bool]) -> None:
+    def renew(self, names: Sequence[str], attempt: Callable[[str], bool], changed: Iterable[str] = ()) -> None:
         """Load modules again, with fresh copies of all that they import of this directory.
 
         Args:
             names: Those of the application files concerned; other application files stay as they are.
             attempt: Called with each name; it loads the module and returns whether that went well. What did not is as
                 it was before.
+            changed: Paths that have changed. Packages elsewhere are loaded again where they are concerned.
         """
+        with_packages = self.packages.touched(changed)
         old = self._take_away(names)
         before, self.watch = self.watch, Watch()
+        if with_packages:
+            old.update(self.packages.take_away())
+        else:
+            self.watch.inherit(before, self.packages.files())
         self._scan()
-        failed = [name for name in names if not attempt(name)]
+        self.renewing = True
+        try:
+            failed = [name for name in names if not attempt(name)]
+        finally:
+            self.renewing = False
         if len(failed) == len(names):
             self._take_away(names)
-            sys.modules.update(old)
+            if with_packages:
+                self.packages.take_away()
+            put_back(old)
         else:
             sys.modules.update({name: old[name] for name in failed if name in old})
         if failed or len(names) < len(self._entries):
@@ -315,7 +351,13 @@ class Compartments:
             if lender is not None:
                 return _alias_spec(fullname, f"{lender.prefix}.{fullname}", lender)
         owner = self.owner(fullname)
-        return owner.spec(fullname, path) if owner is not None else None
+        followers = [item for item in self._known if fullname in item.packages and item is not owner]
+        if owner is None and not followers:
+            return None
+        spec = owner.spec(fullname, path) if owner is not None else PathFinder.find_spec(fullname, path)
+        if followers and spec is not None and spec.origin and isinstance(spec.loader, SourceFileLoader):
+            spec.loader = _Loader(fullname, spec.origin, owner, followers)
+        return spec
 
     def _lender(self, name: str) -> Compartment | None:
         """Find which application asks for the plain name of a module, however indirectly: the nearest caller."""
@@ -331,16 +373,38 @@ class Compartments:
 
 
 class _Loader(SourceFileLoader):
-    """Loads a module of an application directory from its source."""
+    """Loads a module from its source.
 
-    def __init__(self, fullname: str, path: str, compartment: Compartment) -> None:
+    Args:
+        fullname: Its name.
+        path: Its file.
+        owner: The compartment that it belongs to; None for a module of a package elsewhere.
+        followers: Compartments that are loaded again with the package.
+    """
+
+    def __init__(
+        self, fullname: str, path: str, owner: Compartment | None, followers: Sequence[Compartment] = ()
+    ) -> None:
         super().__init__(fullname, path)
-        self._compartment = compartment
+        self._owner = owner
+        self._readers = [*([] if owner is None else [owner]), *followers]
 
     def get_code(self, fullname: str) -> CodeType:
         """Compile the source as it is now."""
+        content = self._read()
+        if self._owner is None:
+            code: CodeType = self.source_to_code(content, self.path)
+            return code
         package = fullname if os.path.basename(self.path) == "__init__.py" else fullname.rpartition(".")[0]
-        return compile_source(self._compartment.watch.read(self.path), self.path, package, self._compartment)
+        return compile_source(content, self.path, package, self._owner)
+
+    def _read(self) -> bytes:
+        """Read the file for the one that loads it again. Others go on watching it as it was when they read it."""
+        reader = next((item for item in self._readers if item.renewing), self._readers[0])
+        for other in self._readers:
+            if other is not reader and self.path not in other.watch:
+                other.watch.add(self.path)
+        return reader.watch.read(self.path)
 
 
 class _BareLoader(importlib.abc.Loader):

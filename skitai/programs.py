@@ -4,7 +4,8 @@ Theory of operation: an *application* is a variable of a *program*, which is an 
 directory share a compartment of modules (``skitai.modules``) and make a *group*: when a file of it changes, all of its
 programs that want to are loaded again together. A program that can not be loaded is logged, and its applications raise
 ``LoadError`` until a file changes and it can. One that was loaded before goes on with its old code, except in debug,
-where its applications raise ``LoadError`` too, for the developer to see.
+where its applications raise ``LoadError`` too, for the developer to see. Once the server runs, an application's hooks
+(``skitai.lifecycle``) are part of loading it: one whose hook raises has not been loaded.
 
 Layer 4. It must not know what mounts look like, nor how requests are served.
 
@@ -17,14 +18,14 @@ import ast
 import importlib
 import os
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from traceback import TracebackException
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from twisted.logger import Logger
 
-from skitai import imports, modules
+from skitai import imports, lifecycle, modules
 from skitai.attributes import make_preferences
 from skitai.declare import loading
 from skitai.errors import ConfigError, LoadError
@@ -34,12 +35,27 @@ from skitai.preferences import apply_preferences, flag, size
 CHECK_INTERVAL: Final = 1.0
 """Seconds between two looks at the files of a group."""
 
-_OWN_FRAMES: Final = frozenset({__file__, modules.__file__, imports.__file__, importlib.__file__, ast.__file__})
+_OWN_FRAMES: Final = frozenset(
+    {__file__, modules.__file__, imports.__file__, lifecycle.__file__, importlib.__file__, ast.__file__}
+)
 
 _loading: Final = threading.RLock()
 """Held while modules are loaded again: what their names mean then is a matter of the whole process."""
 
+_MULTIPART: Final = b"multipart/form-data"
+
 log = Logger()
+
+
+class Hooks(Protocol):
+    """Who calls the hooks of what is loaded (``skitai.lifecycle``)."""
+
+    def admit(self, changes: Sequence[tuple[Any, Any]]) -> None:
+        """Call the hooks of applications that are about to serve, each in the place of another or of None.
+
+        Raises:
+            BaseException: What a hook has raised; then none of them may serve.
+        """
 
 
 class Application:
@@ -52,6 +68,9 @@ class Application:
             it is.
         debug: Whether clients may see tracebacks.
         failure: Why the last attempt to load it failed, as text; None when it did not.
+        is_async: Its ``skitai_is_async``, which tells for a method and a path whether it is to be called on the
+            reactor; None where it has none.
+        max_multipart_body_size: Bytes that its ``config`` allows for a form with files; None when it says nothing.
         max_post_body_size: Bytes that its ``config`` allows for a request body; None when it says nothing.
         appname: Variable that holds it in its file.
         pref: Preferences applied each time it is loaded.
@@ -63,6 +82,8 @@ class Application:
         "appname",
         "debug",
         "failure",
+        "is_async",
+        "max_multipart_body_size",
         "max_post_body_size",
         "name",
         "pref",
@@ -77,6 +98,8 @@ class Application:
         self.use_reloader = False
         self.debug = bool(pref and pref.get("debug"))
         self.failure: str | None = None
+        self.is_async: Callable[[str, str], bool] | None = None
+        self.max_multipart_body_size: int | None = None
         self.max_post_body_size: int | None = None
         self._group: Group | None = None
 
@@ -95,22 +118,57 @@ class Application:
             raise LoadError(self.name, self.failure)
         return application
 
+    def body_limit(self, content_type: bytes | None) -> int | None:
+        """Return how many bytes a request body may have; None for as many as the server allows.
+
+        Args:
+            content_type: Value of its Content-Type field, None where there is none.
+
+        Thread: any.
+        """
+        if self.max_multipart_body_size is None or content_type is None:
+            return self.max_post_body_size
+        # RFC 9110 section 8.3.1: type and subtype do not depend on case.
+        multipart = content_type.partition(b";")[0].strip().lower() == _MULTIPART
+        return self.max_multipart_body_size if multipart else self.max_post_body_size
+
     def join(self, group: Group) -> None:
         """Be loaded again when files of ``group`` change, if it wants to."""
         self._group = group
 
-    def take(self, application: Any) -> None:
-        """Serve with ``application`` from now on.
+    def prepare(self, application: Any) -> None:
+        """Apply the preferences to what is about to be served with.
 
         Raises:
-            TypeError: It can not take the preferences.
+            TypeError: It can not take them.
         """
         if self.pref:
             apply_preferences(application, self.pref)
-        self.debug = flag(application, "debug")
-        self.max_post_body_size = size(application, "max_post_body_size")
+
+    def take(self, application: Any) -> None:
+        """Serve with ``application``, which has been prepared, from now on."""
         self.application = application
-        self.use_reloader = flag(application, "use_reloader")
+        self.settle()
+
+    def settle(self) -> None:
+        """Read the settings of the application object, which it may have changed when it was started."""
+        application = self.application
+        is_async = getattr(application, "skitai_is_async", None)
+        self.debug = flag(application, "debug")
+        self.is_async = is_async if callable(is_async) else None
+        self.max_multipart_body_size = size(application, "max_multipart_body_size")
+        self.max_post_body_size = size(application, "max_post_body_size")
+        self.use_reloader = flag(application, "use_reloader") and self._group is not None
+
+    def refuse(self, error: BaseException) -> None:
+        """Do not serve with what was loaded, because its startup has raised; its file may be mended."""
+        failure = describe(error)
+        log.error("the startup of {name} failed:\n{reason}", name=self.name, reason=failure)
+        self.application = None
+        self.is_async = None
+        self.note(failure)
+        if self._group is not None:
+            self._group.compartment.watch_directories()
 
     def note(self, failure: str | None) -> None:
         """Note why the last attempt to load it failed, None where it went well.
@@ -128,6 +186,7 @@ class Program:
     Args:
         compartment: The modules of its directory.
         path: Absolute path of the file.
+        hooks: Calls the hooks of its applications; None where nobody does.
 
     Attributes:
         module_name: Name that its module is known by.
@@ -136,13 +195,14 @@ class Program:
         fault: The same where the mount is at fault and not the code: such a server is not started.
     """
 
-    def __init__(self, compartment: Compartment, path: str) -> None:
+    def __init__(self, compartment: Compartment, path: str, hooks: Hooks | None = None) -> None:
         self.path = path
         self.module_name = compartment.add(path)
         self.applications: list[Application] = []
         self.failure: str | None = None
         self.fault: str | None = None
         self._compartment = compartment
+        self._hooks = hooks
         self._waiting: list[Mapping[str, Any]] = []
         self._pref: Mapping[str, Any] | None = None
 
@@ -185,7 +245,7 @@ class Program:
             action()
         except (Exception, SystemExit) as error:
             # Whatever the code of an application raises, the others are served.
-            failure = _describe(error)
+            failure = describe(error)
             self.fault = failure if isinstance(error, ConfigError) else None
             if failure != self.failure and not self.fault:
                 log.error("{path} can not be loaded:\n{reason}", path=self.path, reason=failure)
@@ -218,6 +278,12 @@ class Program:
             module = self._compartment.load(self.module_name)
         found = [(application, _variable(module, application.appname, self.path)) for application in concerned]
         for application, target in found:
+            application.prepare(target)
+            self._compartment.follow(packages_of(target))
+        if self._hooks is not None:
+            self._hooks.admit([(target, application.application) for application, target in found])
+        # Only now: none of them serves before all of them can.
+        for application, target in found:
             application.take(target)
 
 
@@ -227,20 +293,22 @@ class Group:
     Args:
         compartment: The modules.
         clock: Seconds.
+        hooks: Calls the hooks of applications; None where nobody does.
     """
 
-    def __init__(self, compartment: Compartment, clock: Callable[[], float]) -> None:
+    def __init__(self, compartment: Compartment, clock: Callable[[], float], hooks: Hooks | None = None) -> None:
         self.compartment = compartment
         self.claims: dict[tuple[str, str], Mapping[str, Any] | None] = {}
         self.programs: dict[str, Program] = {}
         self._clock = clock
+        self._hooks = hooks
         self._lock = threading.Lock()
         self._next_check = 0.0
 
     def program(self, path: str) -> Program:
         """Return the program of a file."""
         if path not in self.programs:
-            self.programs[path] = Program(self.compartment, path)
+            self.programs[path] = Program(self.compartment, path, self._hooks)
         return self.programs[path]
 
     def load_first(self) -> list[str]:
@@ -275,12 +343,12 @@ class Group:
         finally:
             self._lock.release()
 
-    def _load_again(self, changed: Iterable[str]) -> None:
+    def _load_again(self, changed: Sequence[str]) -> None:
         due = {program.module_name: program for program in self.programs.values() if program.due}
         if due:
             log.info("loading again because of {changed}", changed=", ".join(changed))
             with _loading:
-                self.compartment.renew(list(due), lambda name: due[name].load())
+                self.compartment.renew(list(due), lambda name: due[name].load(), changed)
 
 
 def _variable(module: ModuleType, name: str, path: str) -> Any:
@@ -303,7 +371,15 @@ def _variable(module: ModuleType, name: str, path: str) -> Any:
     return application
 
 
-def _describe(error: BaseException) -> str:
+def packages_of(application: Any) -> tuple[str, ...]:
+    """Return the names of the packages that an application wants to be loaded again with."""
+    names = getattr(application, "skitai_packages", ())
+    if callable(names):
+        names = names()
+    return tuple(name for name in names if isinstance(name, str)) if isinstance(names, tuple | list) else ()
+
+
+def describe(error: BaseException) -> str:
     """Return the traceback of an error, without the frames of importing."""
     if isinstance(error, ConfigError):
         return str(error)

@@ -18,7 +18,7 @@ from __future__ import annotations
 import os
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 _SETTLED_AFTER: Final = 3_000_000_000
@@ -88,6 +88,10 @@ class Watch:
                 self.add(path)
         for path in other._directories:
             self._directories.setdefault(path, _identity(path)[0])
+
+    def inherit(self, other: Watch, paths: Iterable[str]) -> None:
+        """Watch files that ``other`` watches, as they were when it read them."""
+        self._stamps.update({path: other._stamps[path] for path in paths if path in other._stamps})
 
     def changed(self) -> list[str]:
         """Return the paths of what is not as it was."""

@@ -6,9 +6,10 @@ Layer 4, the composition root. It must not know how anything is done that it put
 is the main thread.
 
 Theory of operation. All that can fail is done while the service is made, ports first: nothing is half-started, and an
-error is one line. Stopping has phases: ports are closed; open requests are finished, idle connections closed; the
-application threads end. What is not done after ``graceful_timeout`` is aborted and named in the log; its threads are
-daemons and left behind. When even that does not end the process, ``skitai.signals.Watchdog`` does.
+error is one line. Applications are started with the service, in the process that serves. Stopping has phases: ports are
+closed; open requests are finished, idle connections closed; the application threads end, and then the applications.
+What is not done after ``graceful_timeout`` is aborted and named in the log; its threads are daemons and left behind.
+When even that does not end the process, ``skitai.signals.Watchdog`` does.
 """
 
 from __future__ import annotations
@@ -31,18 +32,24 @@ from twisted.python.threadpool import ThreadPool
 from skitai.config import Settings
 from skitai.constants import VERSION
 from skitai.declare import Declaration
+from skitai.hosting import Host, reactor_stopper
 from skitai.listening import close_all, listen, url_of
 from skitai.logs import ErrorStream, Events, Logs, open_logs
-from skitai.mounting import dispatcher, enter
+from skitai.mounting import dispatcher
 from skitai.signals import Interrupted, Signals, Watchdog, interrupt_start
+from skitai.was.coroutines import starter
 from skitai.web.accesslog import AccessLog
 from skitai.web.exchange import Exchange
+from skitai.web.later import CoroutineRunner
 from skitai.web.site import ServerFactory
 from skitai.web.workers import Workers
 from skitai.web.wsgi import Services
 
 OTHER_THREADS: Final = 10
 """Threads of the reactor's pool besides those of applications, for name resolution and the like: Twisted's default."""
+
+UNDO_TIMEOUT: Final = 1.0
+"""Seconds that cancelled coroutines have at the deadline of a stop for what they have to undo."""
 
 _log = Logger(namespace="skitai.server")
 
@@ -55,10 +62,12 @@ class Parts:
         reactor: Runs all of it.
         pool: The reactor's thread pool.
         workers: The application threads in it.
+        runner: Runs the coroutines of applications.
         access_log: Gets every finished request.
         factory: Makes the connections.
         ports: Accept them.
         secure: Whether they speak TLS.
+        host: Is told when to start and end the applications.
     """
 
     reactor: Any
@@ -68,6 +77,8 @@ class Parts:
     factory: ServerFactory
     ports: list[IListeningPort]
     secure: bool
+    host: Host
+    runner: CoroutineRunner
 
 
 class WebService(Service):
@@ -87,10 +98,12 @@ class WebService(Service):
         self._stopped: Deferred[None] | None = None
         self._given_up = False
         self._reported = False
+        self._threads_stopped = False
 
     def startService(self) -> None:
-        """Start the application threads. Connections are accepted as soon as the reactor runs."""
+        """Start the applications and their threads. Connections are accepted as soon as the reactor runs."""
         super().startService()  # type: ignore[no-untyped-call]
+        self.parts.host.start()
         # What is there now stays: the collector need not look at it again and again while requests wait.
         gc.freeze()
         self.parts.workers.start()
@@ -119,7 +132,7 @@ class WebService(Service):
         if self._reported:
             return
         self._reported = True
-        for job, seconds in self.parts.workers.busy():
+        for job, seconds in [*self.parts.workers.busy(), *self.parts.runner.busy()]:
             _log.error(
                 "aborted at the deadline of the stop: {job}, running for {seconds:.1f} s", job=job, seconds=seconds
             )
@@ -140,11 +153,12 @@ class WebService(Service):
 
     def _drained(self, result: object) -> None:
         """The last connection is gone."""
-        stopped = self.parts.workers.stop()
         if self._given_up:
-            self._finish()
-        else:
-            stopped.addCallback(lambda ended: self._finish())
+            self._end_soon()
+            return
+        # A coroutine may outlive its connection for a moment, and may need a thread in that.
+        ended: Deferred[Any] = self.parts.runner.idle().addCallback(lambda idle: self._stop_threads())
+        ended.addCallback(lambda ended: self._finish())
 
     def _give_up(self) -> None:
         """The time is over."""
@@ -155,7 +169,25 @@ class WebService(Service):
             _log.warn("{left} connections were not done at the deadline of the stop and are cut", left=left)
             self.parts.factory.abort()
         else:
+            self._end_soon()
+
+    def _end_soon(self) -> None:
+        """All coroutines are cancelled: leave them a moment for what they have to undo."""
+
+        def end(result: object) -> None:
+            self._stop_threads()
             self._finish()
+
+        idle: Deferred[Any] = self.parts.runner.idle()
+        idle.addTimeout(UNDO_TIMEOUT, self.parts.reactor)
+        idle.addBoth(end)
+
+    def _stop_threads(self) -> Deferred[None] | None:
+        """End the application threads; what fires when they have ended, None where that was begun before."""
+        if self._threads_stopped:
+            return None
+        self._threads_stopped = True
+        return self.parts.workers.stop()
 
     def _finish(self) -> None:
         parts = self.parts
@@ -165,6 +197,7 @@ class WebService(Service):
         if self._deadline is not None and self._deadline.active():
             self._deadline.cancel()
         self._deadline = None
+        parts.host.end()
         parts.access_log.stop()
         stopped = self._stopped
         if stopped is not None and not stopped.called:
@@ -282,6 +315,7 @@ def run(settings: Settings, declaration: Declaration) -> int:
     logs = open_logs(settings.log)
     logs.begin()
     logs.take_unhandled()
+    service = None
     try:
         service = assemble(settings, declaration, reactor, logs)
         service.handle_signals(reactor, settings.graceful_timeout)
@@ -290,6 +324,8 @@ def run(settings: Settings, declaration: Declaration) -> int:
         reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
         reactor.run()
     except Interrupted:
+        if service is not None:
+            service.web.parts.host.end()  # some may have been started
         return 0
     finally:
         logs.end()
@@ -314,15 +350,18 @@ def assemble(settings: Settings, declaration: Declaration, reactor: Any, logs: L
     access_log = AccessLog(logs.write_requests, reactor, "json" if settings.access_log_format == "json" else "text")
     factory = ServerFactory(_not_yet, settings.limits, reactor, workers, access_log.record)
     ports = listen(settings, _with_tls(settings, factory, reactor) if secure else factory, reactor)
+    runner = CoroutineRunner(workers, starter(reactor))
+    host = Host(settings, workers, reactor_stopper(reactor), logs.open_log, runner)
+    host.traffic = factory
     services = Services(
-        workers, settings.limits, settings.compression, settings.threads, cast(TextIO, ErrorStream(logs)), enter
+        workers, settings.limits, settings.compression, settings.threads, cast(TextIO, ErrorStream(logs)), host.enter
     )
     try:
-        factory.dispatch = dispatcher(settings, declaration, services)
+        factory.dispatch = dispatcher(settings, declaration, services, host)
     except BaseException:
         close_all(ports)
         raise
-    parts = Parts(reactor, pool, workers, access_log, factory, ports, secure)
+    parts = Parts(reactor, pool, workers, access_log, factory, ports, secure, host, runner)
     return Server(WebService(parts, settings.graceful_timeout, logs.announce), logs)
 
 

@@ -97,6 +97,38 @@ class LoadingCase(SynchronousTestCase):
         return str(caught.exception)
 
 
+class BodyTests(LoadingCase):
+    """What an application says about request bodies and about being called."""
+
+    def test_limit_by_content_type(self) -> None:
+        """Forms with files have a limit of their own, where there is one."""
+        cases: tuple[tuple[str, bytes | None, int | None], ...] = (
+            ("{}", b"multipart/form-data; boundary=x", None),
+            ("{'max_post_body_size': 5}", b"multipart/form-data; boundary=x", 5),
+            ("{'max_post_body_size': 5, 'max_multipart_body_size': 9}", b"multipart/form-data; boundary=x", 9),
+            ("{'max_post_body_size': 5, 'max_multipart_body_size': 9}", b" Multipart/Form-DATA ", 9),
+            ("{'max_post_body_size': 5, 'max_multipart_body_size': 0}", b"multipart/form-data", 0),
+            ("{'max_post_body_size': 5, 'max_multipart_body_size': 9}", b"multipart/mixed", 5),
+            ("{'max_post_body_size': 5, 'max_multipart_body_size': 9}", b"application/json", 5),
+            ("{'max_post_body_size': 5, 'max_multipart_body_size': 9}", None, 5),
+            ("{'max_multipart_body_size': '1K'}", b"multipart/form-data", 1024),
+            ("{'max_multipart_body_size': '1K'}", b"text/plain", None),
+        )
+        for number, (config, content_type, expected) in enumerate(cases):
+            self.write(f"sized{number}.py", HELLO % "x" + f"    app.config = {config}")
+            found = self.load(f"sized{number}")
+            self.assertEqual(found.body_limit(content_type), expected, (config, content_type))
+
+    def test_is_async(self) -> None:
+        """Whether it is to be called on the reactor is asked of the application object."""
+        self.write("plain.py", HELLO % "x" + "    app.skitai_is_async = 1")
+        self.assertIsNone(self.load("plain").is_async)
+        self.write("later.py", HELLO % "x" + "    app.skitai_is_async = lambda method, path: path == '/later'")
+        is_async = self.load("later").is_async
+        assert is_async is not None
+        self.assertEqual([is_async("GET", "/later"), is_async("GET", "/now")], [True, False])
+
+
 class TargetTests(LoadingCase):
     """What can be mounted."""
 
@@ -933,3 +965,277 @@ class ObjectReloadTests(LoadingCase):
 
         found = self.load(Site())
         self.assertFalse(found.debug or found.use_reloader)
+
+
+class PackageTests(LoadingCase):
+    """Packages that are loaded again with an application."""
+
+    def setUp(self) -> None:
+        """Make a place for packages that is not the application's."""
+        super().setUp()
+        self.elsewhere = os.path.join(self.directory, "elsewhere")
+        os.mkdir(self.elsewhere)
+        sys.path.append(self.elsewhere)
+
+    def edit(self, path: str, text: str) -> None:
+        """Change a file and let a second pass."""
+        self.write(path, text)
+        self.clock.advance(1)
+
+    def shop(self, path: str = "sub/shop.py", packages: str = "('corplib',)", reloads: str = "True") -> str:
+        """Write an application that answers with what is in ``corplib.words`` and return its path."""
+        return self.write(
+            path,
+            f"""
+            from corplib import words
+
+            def app(environ, start_response):
+                start_response("200 OK", [])
+                return [words.WORD.encode()]
+
+            app.use_reloader = {reloads}
+            app.skitai_packages = {packages}
+            """,
+        )
+
+    def corplib(self, word: str, name: str = "elsewhere/corplib") -> None:
+        """Write the package."""
+        self.write(f"{name}/__init__.py", "")
+        self.write(f"{name}/words.py", f"WORD = {word!r}")
+
+    def test_package_of_its_own(self) -> None:
+        """Modules of "package" in the application's directory are loaded again, with __init__.py or without."""
+        for number, init in enumerate((True, False)):
+            base = f"app{number}"
+            if init:
+                self.write(f"{base}/package/__init__.py", "")
+            self.write(f"{base}/package/model.py", "WORD = 'one'")
+            self.write(
+                f"{base}/shop.py",
+                """
+                from package import model
+
+                def app(environ, start_response):
+                    start_response("200 OK", [])
+                    return [model.WORD.encode()]
+
+                app.use_reloader = True
+                app.skitai_packages = ("package", "contrib")
+                """,
+            )
+            found = self.load(f"{base}/shop.py")
+            self.assertEqual(call(found.current()), "one")
+            self.edit(f"{base}/package/model.py", "WORD = 'two'")
+            self.assertEqual(call(found.current()), "two")
+
+    def test_package_beside_the_main_script(self) -> None:
+        """The same where modules have their plain names."""
+        self.write("package/__init__.py", "")
+        self.write("package/model.py", "WORD = 'one'")
+        self.write("shop.py", RELOADING.replace('b"%s"', "model.WORD.encode()") + "    from package import model\n")
+        found = self.load("shop")
+        self.assertEqual(call(found.current()), "one")
+        self.edit("package/model.py", "WORD = 'two'")
+        self.assertEqual(call(found.current()), "two")
+
+    def test_package_elsewhere(self) -> None:
+        """One that was named is loaded again with the application, also for an edit of the same size at once."""
+        self.corplib("one")
+        found = self.load(self.shop())
+        self.assertEqual(call(found.current()), "one")
+        for word in ("two", "six"):
+            self.corplib(word)
+            self.clock.advance(1)
+            self.assertEqual(call(found.current()), word)
+        current = found.current()
+        self.clock.advance(5)
+        self.assertIs(found.current(), current, "it is loaded again without a change")
+
+    def test_byte_code_hides_no_edit(self) -> None:
+        """What Python has cached goes by whole seconds and sizes."""
+        self.patch(sys, "dont_write_bytecode", False)
+        self.corplib("one")
+        path = os.path.join(self.elsewhere, "corplib", "words.py")
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+        found = self.load(self.shop())
+        self.assertEqual(call(found.current()), "one")
+        self.assertTrue(os.listdir(os.path.join(self.elsewhere, "corplib", "__pycache__")), "there is nothing cached")
+        self.corplib("two")
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+        self.clock.advance(1)
+        self.assertEqual(call(found.current()), "two")
+
+    def test_not_named(self) -> None:
+        """One that was not named stays as it is, also when the application is loaded again."""
+        self.corplib("one")
+        path = self.shop(packages="('package', 'contrib')")
+        found = self.load(path)
+        self.corplib("two")
+        self.clock.advance(1)
+        self.assertEqual(call(found.current()), "one")
+        with open(path, "a", encoding="utf-8") as file:
+            file.write("# edited")
+        self.clock.advance(1)
+        self.assertEqual(call(found.current()), "one")
+
+    def test_stays_when_only_the_application_has_changed(self) -> None:
+        """What others may share is not loaded again without need, and goes on being watched."""
+        self.corplib("one")
+        path = self.shop()
+        found = self.load(path)
+        package = sys.modules["corplib"]
+        with open(path, "a", encoding="utf-8") as file:
+            file.write("# edited")
+        self.clock.advance(1)
+        current = found.current()
+        self.assertIs(sys.modules["corplib"], package)
+        self.corplib("two")
+        self.clock.advance(1)
+        self.assertEqual(call(found.current()), "two")
+        self.assertIsNot(found.current(), current)
+        self.assertIsNot(sys.modules["corplib"], package)
+
+    def test_imported_while_a_request_is_answered(self) -> None:
+        """A module that was imported late is watched from then on."""
+        self.corplib("one")
+        self.write(
+            "sub/shop.py",
+            """
+            import corplib
+
+            def app(environ, start_response):
+                from corplib.words import WORD
+                start_response("200 OK", [])
+                return [WORD.encode()]
+
+            app.use_reloader = True
+            app.skitai_packages = ("corplib",)
+            """,
+        )
+        found = self.load("sub/shop.py")
+        self.assertEqual(call(found.current()), "one")
+        self.corplib("two")
+        self.clock.advance(1)
+        self.assertEqual(call(found.current()), "two")
+
+    def test_broken_edit(self) -> None:
+        """The old code of package and application goes on, until the package is mended."""
+        self.corplib("one")
+        found = self.load(self.shop())
+        module = sys.modules["corplib.words"]
+        self.edit("elsewhere/corplib/words.py", "1/0")
+        self.assertEqual(call(found.current()), "one")
+        self.assertIs(sys.modules["corplib.words"], module)
+        self.assertIs(sys.modules["corplib"].words, module)
+        self.assertIn("ZeroDivisionError", self.logged()[0])
+        self.corplib("two")
+        self.clock.advance(1)
+        self.assertEqual(call(found.current()), "two")
+
+    def test_broken_edit_of_a_nested_one(self) -> None:
+        """A package within one that is not named is put back into it."""
+        self.write("elsewhere/corp/__init__.py", "")
+        self.corplib("one", "elsewhere/corp/lib")
+        path = self.shop(packages="('corp.lib',)")
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+        self.write("sub/shop.py", text.replace("from corplib", "from corp.lib"))
+        found = self.load(path)
+        parent, module = sys.modules["corp"], sys.modules["corp.lib"]
+        self.edit("elsewhere/corp/lib/words.py", "1/0")
+        self.assertEqual(call(found.current()), "one")
+        self.assertIs(sys.modules["corp"], parent)
+        self.assertIs(parent.lib, module)
+        self.corplib("two", "elsewhere/corp/lib")
+        self.clock.advance(1)
+        self.assertEqual(call(found.current()), "two")
+
+    def test_shared_by_two(self) -> None:
+        """Each application that follows it sees the edit, whichever is asked first; one that does not keeps its own."""
+        self.corplib("one")
+        first, second, third = self.load_all(
+            Mount("/1", self.shop("a/shop.py")),
+            Mount("/2", self.shop("b/shop.py")),
+            Mount("/3", self.shop("c/shop.py", "()")),
+        )
+        self.corplib("two")
+        self.clock.advance(1)
+        self.assertEqual([call(item.current()) for item in (second, first, third)], ["two", "two", "one"])
+        self.corplib("six")
+        self.clock.advance(1)
+        self.assertEqual([call(item.current()) for item in (first, third, second)], ["six", "one", "six"])
+
+    def test_that_of_another_application(self) -> None:
+        """A package beside the main script, which an application there has too: both see edits, in either order."""
+        for number in range(2):
+            base = os.path.join(self.directory, f"base{number}")
+            self.corplib("one", f"base{number}/corplib")
+            self.shop(f"base{number}/main.py", "()")
+            self.shop(f"base{number}/sub/shop.py")
+            loader = self.loader(base)
+            mounted = loader.load_all([Mount("/", "main"), Mount("/sub", "sub/shop")])
+            found = [item.application for item in mounted if item.application is not None]
+            self.assertEqual([call(item.current()) for item in found], ["one", "one"])
+            self.corplib("two", f"base{number}/corplib")
+            self.clock.advance(1)
+            order = found[::-1] if number else found
+            self.assertEqual([call(item.current()) for item in order], ["two", "two"])
+            loader.close()
+
+    def test_what_the_server_runs_on(self) -> None:
+        """The standard library, Twisted and Skitai itself are never loaded again."""
+        self.corplib("one")
+        found = self.load(self.shop(packages="['json', 'twisted', 'skitai.errors', 'os', 'corplib', 5]"))
+        before = {name: sys.modules[name] for name in ("json", "twisted", "skitai.errors", "os")}
+        self.corplib("two")
+        self.clock.advance(1)
+        self.assertEqual(call(found.current()), "two")
+        for name, module in before.items():
+            self.assertIs(sys.modules[name], module)
+
+    def test_said_in_other_ways(self) -> None:
+        """The names may come from a method; what is no list of names is none."""
+        self.corplib("one")
+        found = self.load(self.shop(packages="lambda: ['corplib']"))
+        self.corplib("two")
+        self.clock.advance(1)
+        self.assertEqual(call(found.current()), "two")
+        for number, packages in enumerate(("None", "'corplib'", "5")):
+            self.load(self.shop(f"odd{number}/shop.py", packages=packages))
+
+    def test_object(self) -> None:
+        """An application object that the main script mounts follows packages too."""
+        self.corplib("one")
+        path = self.shop("main.py")
+        namespace: dict[str, Any] = {"__file__": path, "__name__": "__main__"}
+        with open(path, encoding="utf-8") as file:
+            exec(compile(file.read(), path, "exec"), namespace)
+        found = self.load(namespace["app"], origin=namespace)
+        self.assertEqual(call(found.current()), "one")
+        self.corplib("two")
+        self.clock.advance(1)
+        self.assertEqual(call(found.current()), "two")
+
+    def test_edited_while_the_application_is_loaded_again(self) -> None:
+        """An edit just then is seen at the next look."""
+        self.corplib("one")
+        path = self.shop()
+        found = self.load(path)
+        sys.edit_of_test = lambda: self.corplib("two")  # type: ignore[attr-defined]
+        self.addCleanup(delattr, sys, "edit_of_test")
+        with open(path, "a", encoding="utf-8") as file:
+            file.write("import sys\nsys.edit_of_test()\n")
+        self.clock.advance(1)
+        self.assertEqual(call(found.current()), "one")
+        sys.edit_of_test = lambda: None  # type: ignore[attr-defined]
+        self.clock.advance(1)
+        self.assertEqual(call(found.current()), "two")
+
+    def test_mended_by_a_new_file_in_the_package(self) -> None:
+        """A module that an edit of the package missed is seen when it appears."""
+        self.corplib("one")
+        found = self.load(self.shop())
+        self.edit("elsewhere/corplib/words.py", "from corplib.more import WORD")
+        self.assertEqual(call(found.current()), "one")
+        self.edit("elsewhere/corplib/more.py", "WORD = 'more'")
+        self.assertEqual(call(found.current()), "more")

@@ -467,6 +467,91 @@ class OpenLogsTests(SynchronousTestCase):
         self.assertIn("request.log can not be written: Is a directory", str(error))
 
 
+class NamedLogTests(SynchronousTestCase):
+    """Logs that applications have for themselves."""
+
+    def setUp(self) -> None:
+        self.path = self.mktemp()
+        self.console = Memory()
+
+    def open(self, **options: Any) -> Logs:
+        opened = open_logs(Options(**options), self.console)
+        self.addCleanup(opened.end)
+        return opened
+
+    def log(self, opened: Logs, name: str, text: str) -> None:
+        Logger(namespace=f"skitai.log.{name}", observer=LogPublisher(opened)).info("{text}", text=text)
+
+    def test_a_file_of_its_own(self) -> None:
+        opened = self.open(path=self.path)
+        opened.open_log("login", "daily")
+        self.log(opened, "login", "signed in")
+        found = LINE.fullmatch(read(os.path.join(self.path, "login.log")))
+        assert found is not None
+        self.assertEqual(found.groups(), (b"info", b"signed in"))
+        for name in ("app.log", "server.log", "request.log"):
+            self.assertEqual(read(os.path.join(self.path, name)), b"")
+        self.assertEqual(self.console.writes, [])
+
+    def test_verbose_has_both(self) -> None:
+        opened = self.open(path=self.path, verbose=True)
+        opened.open_log("login", "daily")
+        self.log(opened, "login", "signed in")
+        self.assertEqual(self.console.writes, [read(os.path.join(self.path, "login.log"))])
+
+    def test_without_a_path_the_console(self) -> None:
+        opened = self.open()
+        opened.open_log("login", "daily")
+        self.log(opened, "login", "signed in")
+        self.assertTrue(self.console.writes[0].endswith(b"[info] signed in\n"))
+        self.assertRaises(ValueError, opened.open_log, "login", "hourly")
+
+    def test_the_request_log(self) -> None:
+        opened = self.open(path=self.path)
+        self.log(opened, "request", "a note")
+        self.assertTrue(read(os.path.join(self.path, "request.log")).endswith(b"[info] a note\n"))
+
+    def test_one_that_nobody_has_opened_is_the_applications(self) -> None:
+        opened = self.open(path=self.path)
+        self.log(opened, "login", "signed in")
+        self.assertTrue(read(os.path.join(self.path, "app.log")).endswith(b"[info] signed in\n"))
+
+    def test_opened_again_is_the_same(self) -> None:
+        opened = self.open(path=self.path)
+        opened.open_log("login", "daily")
+        files = list(opened.files)
+        opened.open_log("login", "daily")
+        self.assertEqual(opened.files, files)
+
+    def test_opened_in_another_way_goes_on_in_the_same_file(self) -> None:
+        opened = self.open(path=self.path)
+        opened.open_log("login", "daily")
+        self.log(opened, "login", "one")
+        opened.open_log("login", "1K")
+        self.log(opened, "login", "two")
+        self.assertEqual(len(opened.files), 4)
+        self.assertEqual(read(os.path.join(self.path, "login.log")).count(b"\n"), 2)
+
+    def test_reopened_and_closed_like_the_others(self) -> None:
+        opened = self.open(path=self.path)
+        opened.open_log("login", "weekly")
+        name = os.path.join(self.path, "login.log")
+        os.rename(name, name + ".moved")
+        opened.reopen()
+        self.log(opened, "login", "new")
+        self.assertTrue(read(name).endswith(b"new\n"))
+        opened.end()
+        self.log(opened, "login", "lost")
+        self.assertFalse(read(name).endswith(b"lost\n"))
+
+    def test_what_can_not_be_opened(self) -> None:
+        opened = self.open(path=self.path)
+        os.mkdir(os.path.join(self.path, "login.log"))
+        self.assertRaises(OSError, opened.open_log, "login", "daily")
+        self.log(opened, "login", "all the same")
+        self.assertTrue(read(os.path.join(self.path, "app.log")).endswith(b"all the same\n"))
+
+
 class ConsoleTests(SynchronousTestCase):
     def test_a_console_that_is_gone_is_no_error(self) -> None:
         reading, writing = os.pipe()

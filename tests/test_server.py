@@ -31,6 +31,8 @@ from skitai.listening import listen, url_of
 from skitai.logs import Logs
 from skitai.server import OTHER_THREADS, Parts, Server, WebService, assemble, make_service
 from skitai.testing import Reactor
+from skitai.was.coroutines import start
+from skitai.web.later import CoroutineRunner
 from skitai.web.transport import Port
 
 
@@ -131,6 +133,20 @@ class FakeAccessLog:
         self.calls.append("flush")
 
 
+class FakeHost:
+    """Applications; ``now`` tells what else has happened when one of them is started or ended."""
+
+    def __init__(self, now: Callable[[], list[str]]) -> None:
+        self.now = now
+        self.calls: list[tuple[str, list[str]]] = []
+
+    def start(self) -> None:
+        self.calls.append(("start", self.now()))
+
+    def end(self) -> None:
+        self.calls.append(("end", self.now()))
+
+
 class LoggedTestCase(SynchronousTestCase):
     """Keeps what the server logs."""
 
@@ -155,7 +171,18 @@ class StopTests(LoggedTestCase):
         self.access_log: Any = FakeAccessLog()
         self.port: Any = FakePort()
         self.said: list[str] = []
-        parts = Parts(self.reactor, self.reactor.pool, self.workers, self.access_log, self.factory, [self.port], False)
+        self.host: Any = FakeHost(lambda: [*self.workers.calls, *self.factory.calls, *self.access_log.calls])
+        parts = Parts(
+            self.reactor,
+            self.reactor.pool,
+            self.workers,
+            self.access_log,
+            self.factory,
+            [self.port],
+            False,
+            self.host,
+            CoroutineRunner(self.workers, start),
+        )
         service = WebService(parts, 10.0, self.said.append)
         service.startService()
         return service
@@ -186,6 +213,23 @@ class StopTests(LoggedTestCase):
         self.assertEqual(self.access_log.calls, ["start", "stop"])
         self.assertEqual(self.factory.calls, ["drain"])
         self.assertEqual(self.lines("stopped"), ["info] stopped"])
+
+    def test_applications_are_started_before_anything_and_ended_when_their_requests_are_done(self) -> None:
+        stopped = self.stop(self.make(1))
+        self.assertEqual(self.host.calls, [("start", [])])
+        self.factory.gone()
+        self.assertEqual(len(self.host.calls), 1, "ended while threads run")
+        self.workers.ended.callback(None)
+        self.successResultOf(stopped)
+        self.assertEqual(self.host.calls[1:], [("end", ["start", "stop", "drain", "start"])])
+
+    def test_applications_are_ended_at_the_deadline_too(self) -> None:
+        stopped = self.stop(self.make(1, ("GET /a", 12.0)))
+        self.reactor.advance(10.1)
+        self.assertEqual(len(self.host.calls), 1)
+        self.factory.gone()
+        self.successResultOf(stopped)
+        self.assertEqual([name for name, _ in self.host.calls], ["start", "end"])
 
     def test_nothing_is_left_on_the_clock(self) -> None:
         stopped = self.stop(self.make(0))
@@ -327,6 +371,37 @@ class AssembleTests(LoggedTestCase):
         self.assertTrue(transport.value().endswith(b"hello"))
         made.web.parts.access_log.flush()
         self.assertIn("GET / HTTP/1.1 200 0 5", self.console.text)
+
+    def test_applications_are_started_with_the_service_and_ended_with_it(self) -> None:
+        calls: list[str] = []
+
+        class App:
+            def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+                return [environ["skitai.was"].status().encode()]
+
+            def skitai_startup(self, wasc: Any) -> None:
+                calls.append(f"startup {wasc.config.max_queued} {wasc.numthreads}")
+
+            def skitai_shutdown(self, wasc: Any) -> None:
+                calls.append("shutdown")
+
+        made = self.assemble(declaration(("/", App())), threads=0, max_queued=77)
+        self.assertEqual(calls, [])
+        made.web.startService()
+        self.assertEqual(calls, ["startup 77 0"])
+        self.successResultOf(made.web.stopService())
+        self.assertEqual(calls, ["startup 77 0", "shutdown"])
+
+    def test_an_application_may_stop_the_reactor(self) -> None:
+        made = self.assemble(declaration(("/", hello)), threads=0)
+        stops: list[str] = []
+        self.patch(self.reactor, "stop", lambda: stops.append("stop"))
+        made.web.parts.host.stop()
+        made.web.parts.host.stop()
+        self.assertEqual(stops, [])
+        self.reactor.advance(0)
+        self.reactor.hooks()
+        self.assertEqual(stops, ["stop"])
 
     def test_threads_are_daemons_and_there_are_some_more(self) -> None:
         self.assemble(declaration(("/", hello)), threads=7)

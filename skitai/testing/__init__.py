@@ -3,7 +3,7 @@
 * ``Reactor`` and ``Clock``: time passes when the test says so;
 * ``BytePump`` and ``FakeClient``: a connection through memory, whole or one byte at a time;
 * ``InlineWorkers`` and ``SteppingWorkers``: application threads that are none;
-* ``Client``: requests to applications through the real server.
+* ``Client``: requests to applications through the real server, with cookies, redirections, uploads and credentials.
 
 Not imported by the server.
 """
@@ -12,8 +12,10 @@ from __future__ import annotations
 
 from skitai.testing.client import Client
 from skitai.testing.clock import Clock, Reactor
+from skitai.testing.cookies import Cookie, Cookies
 from skitai.testing.pump import BytePump, EndlessTalk, FakeClient
-from skitai.testing.response import Headers, NoResponse, Response, read_response
+from skitai.testing.request import Request
+from skitai.testing.response import Headers, NoResponse, RedirectError, Response, read_response
 from skitai.testing.transport import MemoryTransport
 from skitai.testing.workers import InlineWorkers, SteppingWorkers
 
@@ -21,6 +23,8 @@ __all__ = [
     "BytePump",
     "Client",
     "Clock",
+    "Cookie",
+    "Cookies",
     "EndlessTalk",
     "FakeClient",
     "Headers",
@@ -28,6 +32,8 @@ __all__ = [
     "MemoryTransport",
     "NoResponse",
     "Reactor",
+    "RedirectError",
+    "Request",
     "Response",
     "SteppingWorkers",
     "read_response",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, cast
 
@@ -17,18 +17,27 @@ from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 
 from skitai import declare
 from skitai.config import resolve
-from skitai.mounting import dispatcher, enter
+from skitai.hosting import Host
+from skitai.mounting import dispatcher
 from skitai.testing.clock import Reactor
+from skitai.testing.cookies import Cookies
+from skitai.testing.credentials import Auth, Digest, basic
 from skitai.testing.pump import BytePump
-from skitai.testing.request import Body, Fields, encode_body, encode_request, pairs_of
-from skitai.testing.response import NoResponse, Response, read_response
+from skitai.testing.request import Body, Encoded, Fields, Request
+from skitai.testing.response import NoResponse, RedirectError, Response, read_response
 from skitai.testing.workers import InlineWorkers, SteppingWorkers
+from skitai.was.coroutines import start
 from skitai.web.accesslog import AccessLog
+from skitai.web.later import CoroutineRunner
 from skitai.web.site import ServerFactory
+from skitai.web.vhost import host_names
 from skitai.web.wsgi import Services
 
 EPOCH: Final = 1_500_000_000.0
 """UNIX time at which every test begins (2017-07-14 02:40:00 UTC); it passes with the reactor's clock."""
+
+MAX_REDIRECTS: Final = 10
+"""How many redirections in a row are followed."""
 
 
 class Client:
@@ -40,14 +49,19 @@ class Client:
         workers: "inline" calls applications at once, "stepping" as ``SteppingWorkers`` does; while ``request`` waits,
             it takes the steps itself.
         piece_size: Most bytes that the server gets, and the client gets, at once: 1 for one byte at a time, 0 for all.
+        cookies: Whether cookies that applications set are kept and sent with later requests, as a browser does.
+        secure: Whether requests come over TLS, as far as applications see (``wsgi.url_scheme`` is "https").
         settings: Options of the server by name, as for ``skitai.run()``.
 
-    Relative paths are relative to the directory of the file that makes the client.
+    Relative paths are relative to the directory of the file that makes the client. ``close()``, or the end of a
+    ``with`` block, ends the applications.
 
     Attributes:
+        cookies: The cookies kept.
         reactor: The reactor, whose clock the test may advance.
         workers: The application threads that are none.
         settings: All options of the server.
+        runner: Runs the coroutines of applications.
         factory: The server's side of all connections.
         errors: What applications have written to ``wsgi.errors``.
 
@@ -61,13 +75,28 @@ class Client:
         assert response.status == 303
         assert response.headers["Location"] == "/home"
 
-        client = Client({"/": "static", "/api": api}, max_post_body_size="1M")
-        assert client.get("/api/items").json() == []
+        with Client({"/": "static", "/api": api}, max_post_body_size="1M") as client:
+            assert client.get("/api/items", auth=("ann", "secret")).json() == []
+            response = client.post("/upload", {"title": "Cat"}, files={"photo": "cat.jpg"}, follow_redirects=True)
+            assert [earlier.status for earlier in response.history] == [303]
     """
 
-    def __init__(self, target: Any, workers: str = "inline", piece_size: int = 0, **settings: Any) -> None:
+    def __init__(
+        self,
+        target: Any,
+        workers: str = "inline",
+        piece_size: int = 0,
+        cookies: bool = True,
+        secure: bool = False,
+        **settings: Any,
+    ) -> None:
         origin = sys._getframe(1).f_globals
         self.piece_size = piece_size
+        self.cookies = Cookies(self._now)
+        self._keeps_cookies = cookies
+        self._secure = secure
+        self._digests: dict[Auth, Digest] = {}
+        self._at_close: list[Callable[[], object]] = []  # what ends the applications; the last one goes first
         self.reactor = Reactor()
         self.reactor.advance(1)  # 0.0 stands for "not yet" in an exchange
         self.workers: InlineWorkers | SteppingWorkers
@@ -85,88 +114,112 @@ class Client:
         self.settings = resolve({}, declaration.keywords, declaration.options, declaration.base_directory)
         if isinstance(self.workers, SteppingWorkers):
             self.workers.max_queued = self.settings.max_queued
+        self.runner = CoroutineRunner(self.workers, start)
+        host = Host(self.settings, self.workers, self.close, runtime=self.runner)
         services = Services(
             self.workers,
             self.settings.limits,
             self.settings.compression,
             self.settings.threads,
             self.errors,
-            enter,
+            host.enter,
         )
         log_format: Any = self.settings.access_log_format
         self._access_log = AccessLog(self._log.append, self.reactor, log_format, self._now)
         before = declare.replace(declaration)
         try:
-            dispatch = dispatcher(self.settings, declaration, services)
+            dispatch = dispatcher(self.settings, declaration, services, host)
         finally:
             declare.replace(before)
+        hosts = [mount.host for mount in declaration.mounts if mount.host]
+        self._hosts = [name for host in hosts for name in host_names(host)]
         self.factory = ServerFactory(
             dispatch, self.settings.limits, self.reactor, self.workers, self._access_log.record, self._now
         )
+        host.traffic = self.factory
+        host.start()
+        self._at_close.append(host.end)
 
     # -- requests
 
     def request(
-        self, method: str, path: str, data: Body = None, headers: Fields | None = None, json: Any = None
+        self, method: str, path: str, data: Body = None, headers: Fields | None = None, json: Any = None, **more: Any
     ) -> Response:
-        """Make one request on a connection of its own.
+        """Make one request on a connection of its own, and what redirections and authentication ask for.
 
         Args:
             method: The method.
-            path: Path and query; what a URI may not hold is percent-encoded, as UTF-8.
-            data: The body: bytes; text, sent as UTF-8; a dictionary, sent as a form; an iterable of bytes, in chunks.
-            headers: More header fields. ``Host`` is "localhost" where they do not say it.
-            json: The body as JSON; not together with ``data``.
+            path: Path and query.
+            data: The body.
+            headers: More header fields.
+            json: The body as JSON.
+            more: ``files``, ``auth``, ``follow_redirects``, ``secure``: see ``Request``, as for all of these.
 
         Raises:
             NoResponse: The server does not answer, or not completely, before the test advances its clock.
+            RedirectError: Redirections do not end, or lead to another server.
         """
-        body, fields = encode_body(data, json)
-        pump = self.connect()
-        with self._failures() as failures:
-            pump.send(encode_request(method, path, fields + pairs_of(headers)))
-            for piece in body:
-                if pump.client.lost is None:
-                    pump.send(piece)
-            try:
-                response = self._wait(pump, method)
-            finally:
-                pump.close()
-        response.error = failures[0] if failures else None
+        return self.perform(Request(method, path, data, headers, json, **more))
+
+    def perform(self, request: Request) -> Response:
+        """Make a request that is written down already; see ``request``."""
+        asked = Encoded.of(request, self._secure)
+        response = self._authenticated(asked, request.auth)
+        history: list[Response] = []
+        auth = request.auth
+        while request.follow_redirects:
+            following = asked.redirected(response.status, response.headers.get("Location", ""))
+            if following is None:
+                break
+            history.append(response)
+            self._check_redirection(asked, following, history)
+            if (following.secure, following.authority) != (asked.secure, asked.authority):
+                auth = None  # credentials are for those whom they were given for
+            asked, response = following, self._authenticated(following, auth)
+        response.history = history
         return response
 
-    def get(self, path: str, headers: Fields | None = None) -> Response:
+    def get(self, path: str, headers: Fields | None = None, **more: Any) -> Response:
         """Make a GET request."""
-        return self.request("GET", path, headers=headers)
+        return self.request("GET", path, headers=headers, **more)
 
-    def head(self, path: str, headers: Fields | None = None) -> Response:
+    def head(self, path: str, headers: Fields | None = None, **more: Any) -> Response:
         """Make a HEAD request."""
-        return self.request("HEAD", path, headers=headers)
+        return self.request("HEAD", path, headers=headers, **more)
 
-    def options(self, path: str, headers: Fields | None = None) -> Response:
+    def options(self, path: str, headers: Fields | None = None, **more: Any) -> Response:
         """Make an OPTIONS request."""
-        return self.request("OPTIONS", path, headers=headers)
+        return self.request("OPTIONS", path, headers=headers, **more)
 
-    def delete(self, path: str, headers: Fields | None = None) -> Response:
+    def delete(self, path: str, headers: Fields | None = None, **more: Any) -> Response:
         """Make a DELETE request."""
-        return self.request("DELETE", path, headers=headers)
+        return self.request("DELETE", path, headers=headers, **more)
 
-    def post(self, path: str, data: Body = None, headers: Fields | None = None, json: Any = None) -> Response:
+    def post(
+        self, path: str, data: Body = None, headers: Fields | None = None, json: Any = None, **more: Any
+    ) -> Response:
         """Make a POST request."""
-        return self.request("POST", path, data, headers, json)
+        return self.request("POST", path, data, headers, json, **more)
 
-    def put(self, path: str, data: Body = None, headers: Fields | None = None, json: Any = None) -> Response:
+    def put(
+        self, path: str, data: Body = None, headers: Fields | None = None, json: Any = None, **more: Any
+    ) -> Response:
         """Make a PUT request."""
-        return self.request("PUT", path, data, headers, json)
+        return self.request("PUT", path, data, headers, json, **more)
 
-    def patch(self, path: str, data: Body = None, headers: Fields | None = None, json: Any = None) -> Response:
+    def patch(
+        self, path: str, data: Body = None, headers: Fields | None = None, json: Any = None, **more: Any
+    ) -> Response:
         """Make a PATCH request."""
-        return self.request("PATCH", path, data, headers, json)
+        return self.request("PATCH", path, data, headers, json, **more)
 
     # -- closer to the wire
 
-    def connect(self) -> BytePump:
+    def connect(self, secure: bool | None = None) -> BytePump:
         """Open a connection, for requests that the test makes byte by byte.
+
+        Args:
+            secure: Whether the server takes it for TLS; None for what the client says.
 
         Example::
 
@@ -175,7 +228,8 @@ class Client:
             pump.advance(client.settings.head_timeout + 1)
             assert b"408" in pump.client.take()
         """
-        return BytePump(self.factory.buildProtocol(None), None, self.reactor, self.piece_size)
+        decided = self._secure if secure is None else secure
+        return BytePump(self.factory.buildProtocol(None), None, self.reactor, self.piece_size, decided)
 
     def send(self, data: bytes) -> bytes:
         """Send ``data`` on a connection of its own and return all that comes back, up to silence."""
@@ -197,10 +251,66 @@ class Client:
         self._access_log.flush()
         return "".join(self._log).splitlines()
 
+    # -- the end
+
+    def close(self) -> None:
+        """End the applications; a second call does nothing."""
+        while self._at_close:
+            self._at_close.pop()()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
     # -- inside
 
     def _now(self) -> float:
         return EPOCH + self.reactor.seconds() - 1
+
+    def _authenticated(self, asked: Encoded, auth: Auth | None) -> Response:
+        """Make a request with credentials, again where the server wants them in another way."""
+        if auth is None or asked.has("authorization"):
+            return self._exchange(asked)
+        digest = self._digests.get(auth)
+        said = basic(auth) if digest is None else digest.answer(auth, asked.method, asked.target)
+        response = self._exchange(asked.having("Authorization", said))
+        digest = Digest.of(response.headers.get_all("WWW-Authenticate")) if response.status == 401 else None
+        if digest is None:
+            return response
+        self._digests[auth] = digest
+        return self._exchange(asked.having("Authorization", digest.answer(auth, asked.method, asked.target)))
+
+    def _exchange(self, asked: Encoded) -> Response:
+        """Make exactly one request."""
+        sent = asked
+        if self._keeps_cookies and not asked.has("cookie"):
+            sent = asked.having("Cookie", self.cookies.field(asked.host, asked.path, asked.secure))
+        pump = self.connect(asked.secure)
+        with self._failures() as failures:
+            pump.send(sent.head())
+            for piece in sent.body:
+                if pump.client.lost is None:
+                    pump.send(piece)
+            try:
+                response = self._wait(pump, asked.method)
+            finally:
+                pump.close()
+        response.error = failures[0] if failures else None
+        response.url = asked.url
+        if self._keeps_cookies:
+            self.cookies.receive(response.headers.get_all("Set-Cookie"), asked.host, asked.path)
+        return response
+
+    def _check_redirection(self, asked: Encoded, following: Encoded, history: list[Response]) -> None:
+        if len(history) > MAX_REDIRECTS:
+            raise RedirectError(f"more than {MAX_REDIRECTS} redirections, the last one to {following.url}", history)
+        host = following.host
+        if host != asked.host and not any(
+            host == name or (name.startswith(".") and f".{host}".endswith(name)) for name in self._hosts
+        ):
+            raise RedirectError(f"the redirection to {following.url} leads to a host that is not mounted here", history)
 
     def _wait(self, pump: BytePump, method: str) -> Response:
         self.run_waiting(pump)
@@ -231,6 +341,8 @@ def _is_mounts(target: Any) -> bool:
     """Tell whether ``target`` is what the keyword ``mount`` takes, and not one thing to mount."""
     if isinstance(target, (Mapping, list)):
         return True
-    return isinstance(target, tuple) and bool(target) and (
-        isinstance(target[0], tuple) or (isinstance(target[0], str) and target[0].startswith("/"))
+    return (
+        isinstance(target, tuple)
+        and bool(target)
+        and (isinstance(target[0], tuple) or (isinstance(target[0], str) and target[0].startswith("/")))
     )

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from twisted.internet.interfaces import IProtocol
+from twisted.internet.interfaces import IProtocol, ISSLTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
+from zope.interface import alsoProvides
 
 from skitai.testing.clock import Reactor
 from skitai.testing.transport import CLIENT_ADDRESS, SERVER_ADDRESS, MemoryTransport
@@ -59,6 +60,7 @@ class BytePump:
         client: Its counterpart, a ``FakeClient`` when None.
         reactor: Its clock, which ``flush`` lets run what is due now; a new one when None.
         piece_size: Most bytes handed to a protocol at once: 1 for one byte at a time, 0 for as many as there are.
+        secure: Whether the server takes the connection for TLS; the bytes are what TLS would carry.
 
     Attributes:
         client: The counterpart.
@@ -77,13 +79,20 @@ class BytePump:
     client: FakeClient
 
     def __init__(
-        self, server: IProtocol, client: FakeClient | None = None, reactor: Reactor | None = None, piece_size: int = 0
+        self,
+        server: IProtocol,
+        client: FakeClient | None = None,
+        reactor: Reactor | None = None,
+        piece_size: int = 0,
+        secure: bool = False,
     ) -> None:
         self.reactor = reactor = Reactor() if reactor is None else reactor
         self.client = FakeClient() if client is None else client
         self.piece_size = piece_size
         self.server_transport = MemoryTransport(server, reactor, SERVER_ADDRESS, CLIENT_ADDRESS)
         self.client_transport = MemoryTransport(self.client, reactor, CLIENT_ADDRESS, SERVER_ADDRESS)
+        if secure:
+            alsoProvides(self.server_transport, ISSLTransport)
         self.server_transport.open()
         self.client_transport.open()
         self.flush()

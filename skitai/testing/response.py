@@ -27,6 +27,19 @@ class NoResponse(AssertionError):
         super().__init__(f"{message}; received: {received[:200]!r}")
 
 
+class RedirectError(AssertionError):
+    """A redirection can not be followed.
+
+    Args:
+        message: Why.
+        history: The responses that led there.
+    """
+
+    def __init__(self, message: str, history: list[Response]) -> None:
+        self.history = history
+        super().__init__(f"{message}; on the way: {', '.join(response.url for response in history)}")
+
+
 class Headers(Mapping[str, str]):
     """Header fields: names whatever their case, several values of one name kept.
 
@@ -78,6 +91,8 @@ class Response:
         body: The body after the transfer coding is taken off, but with its content coding (gzip).
         interim: Status and fields of the informational responses (1xx) that came before.
         error: The exception that the application let through, None for none.
+        url: What was asked for, after all redirections.
+        history: The responses that led here, with ``follow_redirects``.
     """
 
     def __init__(self, status: int, reason: str, headers: Headers, body: bytes) -> None:
@@ -87,6 +102,8 @@ class Response:
         self.body = body
         self.interim: list[tuple[int, Headers]] = []
         self.error: BaseException | None = None
+        self.url = ""
+        self.history: list[Response] = []
 
     @property
     def text(self) -> str:

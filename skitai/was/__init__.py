@@ -11,19 +11,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from skitai.was.context import OUTSIDE, current
+from skitai.was import context as _context
 
 
 def __getattr__(name: str) -> Any:
     """Return what ``name`` is to the current request.
 
     Raises:
-        RuntimeError: It needs a request and there is none.
+        RuntimeError: It needs a request and there is none, or a framework that answers it.
         NotAvailable: The manual has the name, this version has not.
         AttributeError: There is no such name.
     """
     if name.startswith("__"):
         # Python itself asks (__path__, __wrapped__ ...): that is never a service.
         raise AttributeError(f"module 'skitai.was' has no attribute {name!r}", name=name)
-    context = current.get()
-    return getattr(OUTSIDE if context is None else context, name)
+    context = _context.current.get()
+    return getattr(_context.OUTSIDE if context is None else context, name)

@@ -4,33 +4,35 @@
 before, in the thread (or the ``contextvars`` context) that runs it, and sets None afterwards. Code that belongs to no
 request has ``Outside``, which can log but knows no request.
 
+What ``was`` has comes from four places: services of our own; ``framework``, where the framework that answers the
+request puts what it has for views; ``registry``, what applications share; and, for a few names, the server, which is
+reached through a ``ServerLink``.
+
 Layer 3. It must not know who serves the request, nor which framework answers it. Thread: any; each object belongs to
 whoever owns its exchange.
 """
 
 from __future__ import annotations
 
-import json
-import traceback
+import os
+import pkgutil
+import sys
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextvars import ContextVar
-from typing import Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
 
 from twisted.logger import Logger, LogLevel
 
+from skitai import formats
 from skitai.errors import NotAvailable
+from skitai.registry import Registry
+from skitai.was.loggers import current_traceback, leveled
 from skitai.web.events import HeaderList
 from skitai.web.exchange import Exchange
 from skitai.web.transaction import child_headers, gtxn_of, ltxn_of
 
-_LEVELS: Final = {
-    "debug": LogLevel.debug,
-    "info": LogLevel.info,
-    "warn": LogLevel.warn,
-    "warning": LogLevel.warn,
-    "error": LogLevel.error,
-    "critical": LogLevel.critical,
-    "fatal": LogLevel.critical,
-}
+if TYPE_CHECKING:
+    from skitai.was.coroutines import Runtime
 
 _VERBS: Final = "delete get head options patch post put trace"
 _BODIES: Final = " ".join(
@@ -40,23 +42,68 @@ _BODIES: Final = " ".join(
 NOT_AVAILABLE: Final = frozenset(
     f"""
     {_VERBS} {_BODIES} upload rpc grpc ws wss db mongodb postgresql redis sqlite3
-    ajob email restart shutdown status fromgrpc fromxml togrpc toxml
-    ab app aresponse cookie fstream g gstream jstream mbox redirect render render2 request response session xstream
+    ajob aresponse email restart
     websocket wsclient wsclosed wsconfig wshasevent wsinit wsopened
     """.split()
 )
-"""Names of the manual that nothing stands behind yet."""
+"""Names of the manual that nothing stands behind yet. ``restart`` comes with worker processes."""
 
-REQUEST_BOUND: Final = frozenset({"env", "gtxnid", "ltxnid", "next_call_headers"})
+OF_FRAMEWORK: Final = frozenset(
+    {
+        "ab",
+        "app",
+        "cookie",
+        "fstream",
+        "g",
+        "gstream",
+        "jstream",
+        "mbox",
+        "redirect",
+        "render",
+        "render2",
+        "request",
+        "response",
+        "session",
+        "xstream",
+    }
+)
+"""Names that the framework of the request stands behind, which is Saddle."""
+
+REQUEST_BOUND: Final = frozenset(
+    {"env", "framework", "gtxnid", "in_thread", "later", "ltxnid", "next_call_headers", "user", *OF_FRAMEWORK}
+)
 """Names that mean something only while a request is answered."""
 
+OF_WASC: Final = frozenset({"config", "logger", "numthreads", "register", "unregister", "unregister_all"})
+"""Names that ``wasc`` has beside those of ``was``."""
+
+_NOTHING: Final = object()
+
 _log = Logger(namespace="skitai.app")
+
+
+class ServerLink(Protocol):
+    """What ``was`` needs of the server."""
+
+    def facts(self) -> Mapping[str, Any]:
+        """Return what the server is and does, for ``was.status()``; no secrets. Thread: any."""
+
+    def application_at(self, point: str) -> Any:
+        """Return the application object that is mounted at a point, None where there is none. Thread: any."""
+
+    def stop(self) -> None:
+        """Stop the server gracefully, open requests first; further calls change nothing. Thread: any."""
 
 
 class Outside:
     """``was`` for code that belongs to no request: at import, in ``bootstrap``, in threads of its own."""
 
     __slots__ = ()
+
+    @property
+    def _link(self) -> ServerLink | None:
+        """The server; of several in this process, the one that was started last."""
+        return _servers[-1] if _servers else None
 
     def log(self, msg: object, category: str = "info") -> None:
         """Write a message to the application log.
@@ -67,11 +114,7 @@ class Outside:
 
         Thread: any.
         """
-        level = _LEVELS.get(category)
-        text = _text(msg)
-        if level is None:
-            level, text = LogLevel.info, f"{category}: {text}"
-        self._emit(level, text)
+        self._emit(*leveled(msg, category))
 
     def traceback(self, id: str = "") -> None:
         """Write the traceback of the exception that is being handled to the application log.
@@ -81,26 +124,69 @@ class Outside:
 
         Thread: any.
         """
-        text = traceback.format_exc().rstrip("\n")
-        if text == "NoneType: None":
-            text = "was.traceback() was called while no exception is handled"
-        self._emit(LogLevel.error, text, id)
+        self._emit(LogLevel.error, current_traceback("was.traceback()"), id)
 
     def tojson(self, value: Any) -> str:
-        """Return a value as JSON.
-
-        Raises:
-            TypeError: It holds what JSON has no form for.
-        """
-        return json.dumps(value)
+        """Return a value as JSON (``skitai.formats.tojson``)."""
+        return formats.tojson(value)
 
     def fromjson(self, text: str | bytes) -> Any:
-        """Return the value of a JSON text.
+        """Return the value of a JSON text (``skitai.formats.fromjson``)."""
+        return formats.fromjson(text)
+
+    def toxml(self, object: Any, usedatetime: int = 0) -> str:
+        """Return values as the parameters of an XML-RPC call (``skitai.formats.toxml``)."""
+        return formats.toxml(object, usedatetime)
+
+    def fromxml(self, string: str | bytes, usedatetime: int = 0) -> Any:
+        """Return the values of an XML-RPC document (``skitai.formats.fromxml``)."""
+        return formats.fromxml(string, usedatetime)
+
+    def togrpc(self, obj: Any) -> bytes:
+        """Return a protobuf message as bytes (``skitai.formats.togrpc``)."""
+        return formats.togrpc(obj)
+
+    def fromgrpc(self, message: bytes, obj: Any) -> Any:
+        """Read a protobuf message into ``obj`` and return it (``skitai.formats.fromgrpc``)."""
+        return formats.fromgrpc(message, obj)
+
+    def status(self) -> str:
+        """Return a page that tells what the server is and does, in HTML. It names no secrets.
 
         Raises:
-            ValueError: The text is no JSON.
+            RuntimeError: No server runs.
+
+        Thread: any.
         """
-        return json.loads(text)
+        from skitai.was import statuspage
+
+        return statuspage.render(self._server("status").facts())
+
+    def shutdown(self) -> None:
+        """Stop the server gracefully: what has been asked is answered before, the running request included.
+
+        Raises:
+            RuntimeError: No server runs.
+
+        Thread: any.
+        """
+        self._server("shutdown").stop()
+
+    def application_at(self, point: str) -> Any:
+        """Return the application object that is mounted at a point, None where there is none.
+
+        Args:
+            point: The mount point, such as "/shop".
+
+        Thread: any.
+        """
+        return self._server("application_at").application_at(point)
+
+    def _server(self, name: str) -> ServerLink:
+        link = self._link
+        if link is None:
+            raise RuntimeError(f"was.{name}() needs a server that runs")
+        return link
 
     def _emit(self, level: Any, text: str, mark: str = "") -> None:
         if mark:
@@ -108,10 +194,11 @@ class Outside:
         else:
             _log.emit(level, "{text}", text=text)
 
-    def __getattr__(self, name: str) -> NoReturn:
+    def __getattr__(self, name: str) -> Any:
+        """Return what is registered by a name that is not our own."""
         if name in REQUEST_BOUND:
             raise RuntimeError(f"was.{name} needs a request: it can be used only by code that is answering one")
-        refuse(name)
+        return shared(name)
 
 
 class Was(Outside):
@@ -120,15 +207,70 @@ class Was(Outside):
     Args:
         exchange: The request and its response.
         environ: The WSGI environment; ``env`` is the same dictionary.
+        runtime: Runs coroutines; None where they can not be run.
+        link: The server; None for the one that was started last.
+
+    Attributes:
+        env: The WSGI environment.
+        framework: What the framework that answers the request has for ``request``, ``session`` and the like; the
+            framework sets it, and sets it back to None when it is done.
     """
 
-    __slots__ = ("_calls", "_exchange", "env")
+    __slots__ = ("_calls", "_exchange", "_given_link", "_runtime", "env", "framework")
 
-    def __init__(self, exchange: Exchange, environ: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        exchange: Exchange,
+        environ: dict[str, Any],
+        runtime: Runtime | None = None,
+        link: ServerLink | None = None,
+    ) -> None:
         # One is made for every request: nothing is computed before it is asked for.
         self._exchange = exchange
         self._calls = 0
+        self._runtime = runtime
+        self._given_link = link
         self.env = environ
+        self.framework: Any = None
+
+    @property
+    def _link(self) -> ServerLink | None:
+        return self._given_link or super()._link
+
+    @property
+    def user(self) -> str | None:
+        """The authenticated user, as the request log names it; None for nobody."""
+        return self._exchange.user
+
+    @user.setter
+    def user(self, name: str | None) -> None:
+        if name is not None and not isinstance(name, str):
+            raise TypeError(f"was.user must be the name of a user or None, not {name!r}")
+        self._exchange.user = name or None
+
+    def later(self, coroutine: Coroutine[Any, Any, Any]) -> object:
+        """Return what a WSGI application returns to have a coroutine finish its answer on the reactor.
+
+        Args:
+            coroutine: It calls ``start_response`` and returns the iterable. Until it has, no thread is taken.
+
+        Raises:
+            RuntimeError: Whoever serves the request runs no coroutines.
+        """
+        return self._runs_coroutines("later").later(coroutine)
+
+    def in_thread(self, function: Callable[..., Any], *args: Any) -> Awaitable[Any]:
+        """Call a function in an application thread; to be awaited by a coroutine.
+
+        Raises:
+            RuntimeError: Whoever serves the request runs no coroutines.
+        """
+        return self._runs_coroutines("in_thread").in_thread(function, *args)
+
+    def _runs_coroutines(self, name: str) -> Runtime:
+        if self._runtime is None:
+            raise RuntimeError(f"was.{name}() needs a server that runs coroutines, as Skitai's does")
+        return self._runtime
 
     @property
     def gtxnid(self) -> str:
@@ -149,8 +291,27 @@ class Was(Outside):
         gtxn, ltxn = self.gtxnid, self.ltxnid
         _log.emit(level, "{mark} {text}", mark=mark or f"{gtxn}/{ltxn}", text=text, gtxn=gtxn, ltxn=ltxn)
 
-    def __getattr__(self, name: str) -> NoReturn:
+    def __getattr__(self, name: str) -> Any:
+        """Return what the framework or the registry has by a name that is not our own."""
+        if name not in OF_FRAMEWORK:
+            return shared(name)
+        framework = self.framework
+        if framework is None:
+            raise RuntimeError(f"was.{name} needs Saddle: the application that answers this request is none")
+        return getattr(framework, name)
+
+
+def shared(name: str) -> Any:
+    """Return what is registered by a name.
+
+    Raises:
+        NotAvailable: Nothing is; the manual has the name, this version has not.
+        AttributeError: Nobody has it.
+    """
+    found = registry.get(name, _NOTHING)
+    if found is _NOTHING:
         refuse(name)
+    return found
 
 
 def refuse(name: str) -> NoReturn:
@@ -165,11 +326,34 @@ def refuse(name: str) -> NoReturn:
     raise AttributeError(f"was has no {name!r}", name=name)
 
 
+def is_reserved(name: str) -> bool:
+    """Return whether ``was`` or ``wasc`` has a name already, or will have it in a later version."""
+    if name in NOT_AVAILABLE or name in REQUEST_BOUND or name in OF_WASC or hasattr(Was, name):
+        return True
+    # ``was`` is also a package: what is a variable or a module of it can not be anything else.
+    package = __name__.rpartition(".")[0]
+    modules = (module.name for module in pkgutil.iter_modules([os.path.dirname(__file__)]))
+    return name in vars(sys.modules[package]) or name in modules
+
+
+registry: Final = Registry(is_reserved)
+"""What applications share, in this process."""
+
+_servers: Final[list[ServerLink]] = []
+
+
+def attach(server: ServerLink) -> None:
+    """Have ``was`` know a server that runs now. Thread: main."""
+    _servers.append(server)
+
+
+def detach(server: ServerLink) -> None:
+    """Have ``was`` forget a server, if it knows it. Thread: main."""
+    if server in _servers:
+        _servers.remove(server)
+
+
 OUTSIDE: Final = Outside()
 
 current: ContextVar[Was | None] = ContextVar("skitai.was", default=None)
 """The ``was`` of the request that is being answered, None outside of any."""
-
-
-def _text(message: object) -> str:
-    return message.decode("utf-8", "backslashreplace") if isinstance(message, bytes) else str(message)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from skitai.reasons import reason_of
 from skitai.web.caches import CACHED_LENGTH, remember
 from skitai.web.events import HeaderList, Response
 from skitai.web.headers import FIELD_VALUE, is_token, lower_name
-from skitai.web.reasons import reason_of
 
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 LAST_CHUNK: Final = b"0\r\n\r\n"

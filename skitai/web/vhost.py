@@ -22,11 +22,11 @@ from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from skitai.errors import ConfigError
+from skitai.reasons import reason_of
 from skitai.web.caches import remember
 from skitai.web.errorpage import respond_error
 from skitai.web.events import Response
 from skitai.web.exchange import Exchange
-from skitai.web.reasons import reason_of
 
 Kind: TypeAlias = Literal["static", "alias", "app"]
 

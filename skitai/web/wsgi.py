@@ -5,7 +5,10 @@ Layer 2. It must not know how an application is found or loaded (``ApplicationSo
 Theory of operation. ``WSGIHandler.handle`` runs on the reactor: it waits until a small body is whole, then queues a
 ``_Turn``, which an application thread runs from the call of the application to the last byte of its answer. With
 ``threads=0`` the turn runs on the reactor: then the whole body is spooled before, and the iterable is asked for more
-only when the client has read what it gave.
+only when the client has read what it gave, and others had their turn.
+
+A turn whose application returns a ``Later`` moves to the reactor and is answered there by a coroutine
+(``skitai.web.later``). Where it is known before that this will happen, it begins there.
 
 How the answer goes out depends on what is known when the first bytes are there: a list, or a first piece as long as the
 Content-Length, leaves as one write; else head and pieces leave as they come.
@@ -13,15 +16,18 @@ Content-Length, leaves as one write; else head and pieces leave as they come.
 
 from __future__ import annotations
 
+import io
 import os
 import stat
-import traceback
 from collections.abc import Callable, Iterable, Iterator
+from contextvars import Context, copy_context
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, BinaryIO, Protocol, TextIO, TypeAlias, cast
+from typing import Any, BinaryIO, Final, Protocol, TextIO, TypeAlias, cast
 
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from skitai.errors import ApplicationError, ClientDisconnected, LoadError, PeerError
 from skitai.settings import CompressionSettings, Limits
@@ -32,14 +38,23 @@ from skitai.web.events import Response
 from skitai.web.exchange import GONE, WAITING, Exchange
 from skitai.web.file_wrapper import SENDABLE, FileWrapper
 from skitai.web.http1_writer import has_body
+from skitai.web.later import BUSY, Later
 from skitai.web.loglines import public_target
 from skitai.web.start_response import parse_headers, parse_status
 from skitai.web.transaction import gtxn_of, ltxn_of
-from skitai.web.vhost import MountPoint
+from skitai.web.vhost import MountPoint, decode_path
 from skitai.web.workers import WorkerPool
 
 WSGIApplication: TypeAlias = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 ExcInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType]
+
+_TURN_SIZE: Final = 1 << 16
+"""Bytes that one answer may send from the reactor before others have their turn."""
+
+_PIECE_COST: Final = 1024
+"""Bytes that every piece counts for besides its own: making small ones takes time, too."""
+
+_RETRY_AFTER: Final = (b"retry-after", b"1")
 
 _log = Logger(namespace="skitai.app")
 
@@ -56,8 +71,15 @@ class ApplicationSource(Protocol):
         """Whether error pages show tracebacks."""
 
     @property
-    def max_post_body_size(self) -> int | None:
-        """Its own limit of request bodies in bytes, None for the server's."""
+    def is_async(self) -> Callable[[str, str], bool] | None:
+        """Tells of a method and a PATH_INFO whether a coroutine will answer; None: never. Thread: reactor."""
+
+    def body_limit(self, content_type: bytes | None) -> int | None:
+        """Return its own limit of request bodies in bytes, None for the server's. Thread: reactor.
+
+        Args:
+            content_type: That of the request, None where it says none.
+        """
 
     def current(self) -> WSGIApplication:
         """Return the application, loaded anew where its files have changed. Thread: application.
@@ -103,14 +125,18 @@ class WSGIHandler:
 
     def handle(self, exchange: Exchange, mount: MountPoint) -> bool:
         """Have the application answer ``exchange``. Thread: reactor."""
-        exchange.debug = self.source.debug
+        source = self.source
+        exchange.debug = source.debug
         turn = _Turn(self, exchange, mount)
         body = exchange.body
         if body is None:
-            self._submit(turn)
+            if source.is_async is not None and self._is_async(exchange, mount):
+                turn.run_here()
+            else:
+                self._submit(turn)
             return True
         services = self.services
-        limit = self.source.max_post_body_size
+        limit = source.body_limit(exchange.request.header(b"content-type"))
         if limit is None:
             limit = services.limits.max_post_body_size
 
@@ -136,8 +162,18 @@ class WSGIHandler:
         exchange.on_gone = turn.client_left
         if not workers.submit(turn):
             exchange.on_gone = None
-            message = "all application threads are busy and the queue before them is full"
-            respond_error(exchange, 503, message, [(b"retry-after", b"1")])
+            respond_error(exchange, 503, BUSY, [_RETRY_AFTER])
+
+    def _is_async(self, exchange: Exchange, mount: MountPoint) -> bool:
+        """Tell whether a coroutine will answer; then the request needs no thread and waits for none."""
+        is_async = self.source.is_async
+        assert is_async is not None
+        path = decode_path(exchange.request.path)[len(mount.script_name) :]
+        try:
+            return is_async(exchange.request.method, path)
+        except Exception:  # in a thread it will fail for that request alone
+            _log.failure("application {name}: it can not be told whether it is asynchronous", name=self.source.name)
+            return False
 
 
 class _Turn:
@@ -145,14 +181,18 @@ class _Turn:
 
     __slots__ = (
         "_answered",
+        "_budget",
         "_compressor",
+        "_context",
         "_declared",
         "_environ",
+        "_inline",
         "_iterator",
         "_over",
         "_response",
         "_result",
         "_sent",
+        "_task",
         "exchange",
         "handler",
         "input",
@@ -173,6 +213,10 @@ class _Turn:
         self._compressor: Compressor | None = None
         self._result: Iterable[Any] | None = None
         self._iterator: Iterator[Any] | None = None
+        self._inline = not handler.services.threads  # whether it is the reactor that runs it
+        self._budget = _TURN_SIZE
+        self._context: Context | None = None  # in which to go on, while it waits for the client
+        self._task: Deferred[None] | None = None  # the coroutine that answers
 
     def __str__(self) -> str:
         exchange = self.exchange
@@ -183,9 +227,15 @@ class _Turn:
     def run(self) -> None:
         """Call the application and send its answer. Thread: application, or reactor with threads=0."""
         if self.exchange.phase == GONE:
-            self._close()
+            self.close()
         else:
             self._drive(self._call)
+
+    def run_here(self) -> None:
+        """Run it on the reactor, although there are threads. Thread: reactor."""
+        self._inline = True
+        self.exchange.on_gone = self.client_left
+        Context().run(self.run)
 
     def _drive(self, step: Callable[[], bool]) -> None:
         """Take a step of the answer; let go of everything when that was the last, or failed."""
@@ -195,29 +245,81 @@ class _Turn:
         except ClientDisconnected:
             pass
         except BaseException as error:
-            self._failed(error)
-        self._close()
+            self.failed(error)
+        self.close()
 
     def _call(self) -> bool:
         """Call the application; return whether its answer is complete."""
-        exchange = self.exchange
         application = self.handler.source.current()
-        self._environ = environ = self.handler.make_environ(exchange, self.mount, self.input)
+        self._environ = environ = self.handler.make_environ(self.exchange, self.mount, self.input)
         result: Any = application(environ, self.start_response)
-        self._result = result
-        kind = type(result)
-        if (kind is list or kind is tuple) and exchange.phase == WAITING:
-            self._send_whole(_join(result))
-            return True
-        if kind is FileWrapper and self._send_file(result):
-            return True
-        self._iterator = iter(_checked(result))
-        return self._pump()
+        if type(result) is Later:
+            return self._postpone(result)
+        return self.take(result) or self._pause()
 
     def client_left(self) -> None:
         """The client has gone: do not begin, or in the reactor give up. Thread: reactor."""
-        if not self.handler.services.workers.cancel(self) and not self.handler.services.threads and self._iterator:
-            self._close()
+        if self._task is not None:
+            self._task.cancel()
+        elif not self.handler.services.workers.cancel(self) and self._context is not None:
+            context, self._context = self._context, None
+            context.run(self.close)
+
+    # -- on the reactor
+
+    def _postpone(self, later: Later) -> bool:
+        """Have a coroutine answer; the thread is free for others."""
+        if type(self.input) is io.BufferedReader:
+            self.input.close()  # reading the rest could wait for the client, which nobody may do on the reactor
+        self._inline = True
+        workers = self.handler.services.workers
+        if workers.in_reactor():
+            self._begin_later(later)
+        else:
+            workers.to_reactor(self._begin_later, later)
+        return False
+
+    def _begin_later(self, later: Later) -> None:
+        self._task = task = later.begin(self)
+        if self.exchange.phase == GONE:
+            task.cancel()  # not before it has begun: what the application did before may have to be undone
+
+    def _pause(self) -> bool:
+        """Go on when there is room; return False."""
+        self._context = copy_context()
+        self._when_room(self._resume)
+        return False
+
+    def _resume(self) -> None:
+        context, self._context = self._context, None
+        if context is not None:
+            context.run(self._drive, self._go_on)
+
+    def _go_on(self) -> bool:
+        return self.pump() or self._pause()
+
+    def room(self) -> Deferred[None]:
+        """Return what fires when the client has read, and others have had their turn."""
+        waiting: Deferred[None] = Deferred()
+
+        def there_is() -> None:
+            if not waiting.called:
+                waiting.callback(None)
+
+        self._when_room(there_is)
+        return waiting
+
+    def _when_room(self, go_on: Callable[[], None]) -> None:
+        exchange = self.exchange
+        if self._answered or exchange.carrier.writable():
+            self.handler.services.workers.to_reactor(go_on)
+            return
+
+        def writable() -> None:
+            exchange.on_writable = None
+            go_on()
+
+        exchange.on_writable = writable
 
     # -- what the application calls
 
@@ -251,34 +353,52 @@ class _Turn:
 
     # -- sending
 
-    def _pump(self) -> bool:
-        """Send what the iterable gives; return False where it must wait for the client to read (threads=0)."""
-        exchange = self.exchange
-        inline = not self.handler.services.threads
+    def take(self, result: Any) -> bool:
+        """Send what the application has returned; return False where it must wait, on the reactor."""
+        self._result = result
+        kind = type(result)
+        if (kind is list or kind is tuple) and self.exchange.phase == WAITING:
+            self._send_whole(_join(result))
+            return True
+        if kind is FileWrapper and self._send_file(result):
+            return True
+        self._iterator = iter(_checked(result))
+        return self.pump()
+
+    def pump(self) -> bool:
+        """Send what the iterable gives; return False where it must wait, on the reactor."""
         assert self._iterator is not None
         for item in self._iterator:
-            piece = item if type(item) is bytes else _as_bytes(item)
-            if not piece:
-                if exchange.phase == GONE:
-                    raise ClientDisconnected()
-                continue
-            if exchange.phase == WAITING and self._declared == len(piece):
-                self._send_whole(piece)
-            else:
-                self._send_piece(piece)
-            if inline and not self._answered and not exchange.carrier.writable():
-                exchange.on_writable = self._resume
+            if not self.send(item):
                 return False
-        if exchange.phase == WAITING:
+        self.finish()
+        return True
+
+    def send(self, item: Any) -> bool:
+        """Send a piece; return False where the next must wait, on the reactor."""
+        exchange = self.exchange
+        piece = item if type(item) is bytes else _as_bytes(item)
+        if not piece:
+            if exchange.phase == GONE:
+                raise ClientDisconnected()
+        elif exchange.phase == WAITING and self._declared == len(piece):
+            self._send_whole(piece)
+        else:
+            self._send_piece(piece)
+        if not self._inline:
+            return True
+        self._budget -= len(piece) + _PIECE_COST
+        if self._budget > 0 and (self._answered or exchange.carrier.writable()):
+            return True
+        self._budget = _TURN_SIZE
+        return False
+
+    def finish(self) -> None:
+        """End the answer after its last piece."""
+        if self.exchange.phase == WAITING:
             self._send_whole(b"")
         elif not self._answered:
             self._end()
-        return True
-
-    def _resume(self) -> None:
-        """Go on where ``_pump`` stopped. Thread: reactor."""
-        self.exchange.on_writable = None
-        self._drive(self._pump)
 
     def _send_whole(self, body: bytes) -> None:
         response = self._response or self._started_response()
@@ -371,7 +491,7 @@ class _Turn:
 
     # -- the end
 
-    def _close(self) -> None:
+    def close(self) -> None:
         """Call ``close`` of the iterable, whatever has happened, and let go of what refers to each other.
 
         Garbage in cycles waits for the collector, whose pauses would be the slowest answers of all.
@@ -386,8 +506,10 @@ class _Turn:
         if self.input is not None:
             self.input.close()
         self._environ.pop("skitai.was", None)
+        if self._inline:
+            self.exchange.on_writable = None
 
-    def _failed(self, error: BaseException) -> None:
+    def failed(self, error: BaseException) -> None:
         """The application raised: log it, and tell the client as far as possible."""
         exchange = self.exchange
         if exchange.phase == GONE and isinstance(error, OSError):
@@ -399,11 +521,11 @@ class _Turn:
             _log.warn("{turn}: {error}", turn=self, error=error)
             status, message = error.status, str(error)
         else:
-            _log.failure("{turn} failed", turn=self)
+            _log.failure("{turn} failed", Failure(error), turn=self)  # type: ignore[no-untyped-call]
             status, message = 500, ""
         if exchange.phase == WAITING:
-            text = "".join(traceback.format_exception(error)) if status == 500 and exchange.debug else None
-            respond_error(exchange, status, message, traceback=text)
+            headers = [_RETRY_AFTER] if status == 503 else []
+            respond_error(exchange, status, message, headers, error=error if status == 500 else None)
         elif not self._answered:
             exchange.abort()
 

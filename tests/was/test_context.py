@@ -12,7 +12,9 @@ from zope.interface import implementer
 
 from skitai import was
 from skitai.errors import NotAvailable
-from skitai.was.context import Was, current
+from skitai.was import context as context_module
+from skitai.was.context import NOT_AVAILABLE, OF_FRAMEWORK, Outside, Was, attach, current, detach, is_reserved, registry
+from skitai.was.wasc import Wasc
 from skitai.web.transaction import fresh_gtxn
 from tests.web.exchanges import make_exchange
 
@@ -53,13 +55,13 @@ class OutsideTests(_WasTestCase):
         self.assertEqual(self.logged(), ["starting {with} braces %s"])
 
     def test_names_bound_to_a_request(self) -> None:
-        for name in ("env", "gtxnid", "ltxnid"):
+        for name in ("env", "gtxnid", "ltxnid", "user", "later", "in_thread", "request", "render", "g"):
             with self.subTest(name):
                 error = self.assertRaises(RuntimeError, getattr, was, name)
                 self.assertIn(f"was.{name} needs a request", str(error))
 
     def test_not_available(self) -> None:
-        for name in ("get", "postjson", "postgresql", "status", "request"):
+        for name in ("get", "postjson", "postgresql", "restart", "aresponse"):
             with self.subTest(name):
                 error = self.assertRaises(NotAvailable, getattr, was, name)
                 self.assertIn(f"was.{name} is not available", str(error))
@@ -72,6 +74,19 @@ class OutsideTests(_WasTestCase):
         self.assertEqual(was.fromjson(was.tojson({"a": [1, None, "é"]})), {"a": [1, None, "é"]})
         self.assertRaises(TypeError, was.tojson, object())
         self.assertRaises(ValueError, was.fromjson, "{")
+
+    def test_xml(self) -> None:
+        self.assertEqual(was.fromxml(was.toxml((1, "é"))), was.fromxml(was.toxml((1, "é"), 1), 1))
+        self.assertRaises(ValueError, was.fromxml, "<params>")
+
+    def test_grpc(self) -> None:
+        class Message:
+            def SerializeToString(self) -> bytes:
+                return b"wire"
+
+        self.assertEqual(was.togrpc(Message()), b"wire")
+        self.assertRaises(TypeError, was.togrpc, 5)
+        self.assertRaises(TypeError, was.fromgrpc, b"wire", 5)
 
     def test_traceback_without_exception(self) -> None:
         was.traceback()
@@ -157,3 +172,152 @@ class InsideTests(_WasTestCase):
         exchange = make_exchange()
         Was(exchange, {})
         self.assertIsNone(exchange.gtxn)
+
+
+class _Link:
+    """A server that was.status() can ask."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.stops = 0
+
+    def facts(self) -> dict[str, Any]:
+        return {"Server": {"Name": f"<{self.name}>"}}
+
+    def stop(self) -> None:
+        self.stops += 1
+
+
+class ServerTests(_WasTestCase):
+    """What the server is asked for."""
+
+    def attach(self, name: str) -> _Link:
+        link = _Link(name)
+        attach(link)
+        self.addCleanup(detach, link)
+        return link
+
+    def test_no_server(self) -> None:
+        self.patch(context_module, "_servers", [])
+        for name in ("status", "shutdown"):
+            error = self.assertRaises(RuntimeError, getattr(was, name))
+            self.assertIn(f"was.{name}() needs a server that runs", str(error))
+
+    def test_the_last_one_that_was_started(self) -> None:
+        first, second = self.attach("first"), self.attach("second")
+        self.assertIn("&lt;second&gt;", was.status())
+        was.shutdown()
+        detach(second)
+        detach(second)
+        self.assertIn("&lt;first&gt;", was.status())
+        self.assertEqual((first.stops, second.stops), (0, 1))
+
+    def test_that_of_the_request(self) -> None:
+        own, other = _Link("own"), self.attach("other")
+        current.set(Was(make_exchange(), {}, link=own))
+        self.assertIn("&lt;own&gt;", was.status())
+        was.shutdown()
+        self.assertEqual((own.stops, other.stops), (1, 0))
+
+
+class FrameworkTests(_WasTestCase):
+    """Names that the framework stands behind."""
+
+    def test_without_saddle(self) -> None:
+        self.enter()
+        for name in ("request", "session", "render", "jstream"):
+            error = self.assertRaises(RuntimeError, getattr, was, name)
+            self.assertIn(f"was.{name} needs Saddle", str(error))
+
+    def test_with_saddle(self) -> None:
+        class Framework:
+            request = "the request"
+            secret = "not one of the names"
+
+        context = self.enter()
+        context.framework = Framework()
+        self.assertEqual(was.request, "the request")
+        self.assertRaises(AttributeError, getattr, was, "secret")
+        self.assertRaises(AttributeError, getattr, was, "session")
+        context.framework = None
+        self.assertRaises(RuntimeError, getattr, was, "request")
+
+    def test_names_are_either_available_or_not(self) -> None:
+        for name in NOT_AVAILABLE | OF_FRAMEWORK:
+            self.assertFalse(hasattr(Was, name), name)
+        self.assertEqual(NOT_AVAILABLE & OF_FRAMEWORK, frozenset())
+
+
+class UserTests(_WasTestCase):
+    """The user of the request log."""
+
+    def test_user(self) -> None:
+        exchange = make_exchange()
+        context = Was(exchange, {})
+        self.assertIsNone(context.user)
+        context.user = "ann"
+        self.assertEqual((exchange.user, context.user), ("ann", "ann"))
+        context.user = ""
+        self.assertIsNone(exchange.user)
+
+    def test_what_is_no_name(self) -> None:
+        context = Was(make_exchange(), {})
+        error = self.assertRaises(TypeError, setattr, context, "user", b"ann")
+        self.assertIn("b'ann'", str(error))
+
+
+class RuntimeTests(_WasTestCase):
+    """Coroutines go to whoever runs them."""
+
+    def test_runtime(self) -> None:
+        class Runtime:
+            def later(self, coroutine: Any) -> Any:
+                return ("later", coroutine)
+
+            def in_thread(self, function: Any, *args: Any) -> Any:
+                return ("in_thread", function, args)
+
+        coroutine: Any = object()
+        context = Was(make_exchange(), {}, Runtime())
+        self.assertEqual(context.later(coroutine), ("later", coroutine))
+        self.assertEqual(context.in_thread(len, 1, 2), ("in_thread", len, (1, 2)))  # type: ignore[comparison-overlap]
+
+    def test_none(self) -> None:
+        context = self.enter()
+        for call in (lambda: context.later(object()), lambda: context.in_thread(len)):  # type: ignore[arg-type]
+            self.assertIn("needs a server that runs coroutines", str(self.assertRaises(RuntimeError, call)))
+
+
+class SharedTests(_WasTestCase):
+    """What applications register for each other."""
+
+    def register(self, name: str, value: object) -> None:
+        registry.register(name, value)
+        self.addCleanup(registry.drop, name, value)
+
+    def test_inside_and_outside(self) -> None:
+        self.register("engine_of_test", 5)
+        self.assertEqual(was.engine_of_test, 5)
+        self.assertEqual(self.enter().engine_of_test, 5)
+        self.assertEqual(was.engine_of_test, 5)
+
+    def test_none_is_something(self) -> None:
+        self.register("nothing_of_test", None)
+        self.assertIsNone(was.nothing_of_test)
+
+    def test_names_that_are_taken(self) -> None:
+        taken = ["log", "request", "get", "restart", "env", "later", "user", "framework"]
+        taken += ["context", "loggers", "statuspage", "coroutines", "wasc"]  # modules of the package hide everything
+        for name in taken:
+            error = self.assertRaises(ValueError, registry.register, name, 1)
+            self.assertIn(f"was.{name} is something else already", str(error))
+
+    def test_everything_that_was_and_wasc_have_is_taken(self) -> None:
+        public = {name for kind in (Outside, Was, Wasc) for name in dir(kind) if not name.startswith("_")}
+        self.assertEqual([name for name in public | NOT_AVAILABLE | OF_FRAMEWORK if not is_reserved(name)], [])
+
+    def test_the_package_hides_nothing_else(self) -> None:
+        """Only its modules and what its annotations need are variables of the package."""
+        self.assertTrue(is_reserved("Any"))
+        self.assertFalse(is_reserved("current"))
+        self.assertFalse(is_reserved("engine"))

@@ -10,8 +10,11 @@ from skitai.settings import CompressionSettings, Limits
 from skitai.testing.clock import Reactor
 from skitai.testing.pump import BytePump
 from skitai.testing.workers import InlineWorkers, SteppingWorkers
+from skitai.was.context import Was, current
+from skitai.was.coroutines import start
 from skitai.web.channel import HTTPChannel
 from skitai.web.exchange import Exchange
+from skitai.web.later import CoroutineRunner
 from skitai.web.site import ServerFactory
 from skitai.web.vhost import MountPoint
 from skitai.web.wsgi import Services, WSGIApplication, WSGIHandler
@@ -25,6 +28,7 @@ class Source:
 
     name = "tested"
     max_post_body_size: int | None = None
+    is_async: Callable[[str, str], bool] | None = None
 
     def __init__(self, application: WSGIApplication, debug: bool = False) -> None:
         self.application = application
@@ -34,6 +38,10 @@ class Source:
         """Return the application."""
         return self.application
 
+    def body_limit(self, content_type: bytes | None) -> int | None:
+        """Return its own limit, whatever the type."""
+        return self.max_post_body_size
+
 
 class Server:
     """One server with one application at its root.
@@ -42,6 +50,7 @@ class Server:
         reactor: The clock.
         workers: The application threads: ``step`` runs one job.
         site: The factory of channels.
+        runner: Runs the coroutines of applications.
         finished: The exchanges that are over, as the access log gets them.
         errors: What applications wrote to ``wsgi.errors``.
     """
@@ -66,8 +75,15 @@ class Server:
         self.finished: list[Exchange] = []
         limits = limits or Limits()
         self.source = Source(application, debug)
+        self.runner = runner = CoroutineRunner(self.workers, start)
+
+        def enter(exchange: Exchange, environ: dict[str, Any]) -> Was:
+            was = Was(exchange, environ, runner)
+            current.set(was)
+            return was
+
         services = Services(
-            self.workers, limits, CompressionSettings(compression, 1024, 6), threads, self.errors, lambda _e, _v: None
+            self.workers, limits, CompressionSettings(compression, 1024, 6), threads, self.errors, enter
         )
         self.threads = threads
         self.handler = handler = WSGIHandler(self.source, services)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from skitai.errors import ConfigError
+from skitai.reasons import reason_of
 from skitai.web.events import Response
 from skitai.web.exchange import Exchange
-from skitai.web.reasons import reason_of
 from skitai.web.vhost import Entry, Kind, MountPoint, MountTable, decode_path, host_names, normal_host
 from tests.web.exchanges import make_exchange, sent
 

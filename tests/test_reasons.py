@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from skitai.web.reasons import reason_of
+from skitai.reasons import reason_of
 
 
 class ReasonTests(SynchronousTestCase):

@@ -1,6 +1,6 @@
 """Reason phrases: what a status code is called, in status lines and on error pages.
 
-Layer 1: a table. No Twisted, no clock. Thread: any; it never changes.
+Layer 0: a table. Thread: any; it never changes.
 """
 
 from __future__ import annotations
