@@ -33,7 +33,7 @@ EXTRAS["test"] = [
     "setuptools>=77",  # the packaging tests build a wheel without asking the network for it
 ]
 EXTRAS["docs"] = ["sphinx>=7.4", "towncrier>=24.8"]
-EXTRAS["benchmark"] = ["gevent>=24.2", "granian>=1.6", "gunicorn>=22", "waitress>=3"]
+EXTRAS["benchmark"] = ["flask>=3", "gevent>=24.2", "granian>=1.6", "gunicorn>=22", "waitress>=3"]
 
 
 def version() -> str:
@@ -59,7 +59,7 @@ setup(
     package_dir={"": "."},
     packages=find_packages(include=["skitai", "skitai.*"]),
     py_modules=["twisted.plugins.skitai_plugin"],
-    package_data={"skitai": ["py.typed"], "skitai.demo": ["*.html", "static/*"]},
+    package_data={"skitai": ["py.typed"], "skitai.demo": ["templates/*.html", "static/*"]},
     zip_safe=False,
     install_requires=[
         "twisted[tls]>=24.7",

@@ -30,12 +30,11 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from harness.load import Sample, run_wrk
+from harness.load import Sample, Target, run_wrk
 from harness.plan import make_files
 from harness.processes import Cores, NotMeasured, Process, choose_cores, ended_by_signals
 from harness.results import markdown
 from harness.servers import BENCHMARKS, SERVERS, serving
-from harness.throughput import Throughput
 from harness.workloads import LOADED
 
 SAMPLES_A_SECOND = 250
@@ -61,16 +60,17 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 @contextlib.contextmanager
-def loaded(
-    options: argparse.Namespace, cores: Cores, through: Sequence[str]
-) -> Iterator[tuple[Process, str, Throughput]]:
-    """Run the server of the workload; give its process, the address to load and the workload."""
+def loaded(options: argparse.Namespace, cores: Cores, through: Sequence[str]) -> Iterator[tuple[Process, Target]]:
+    """Run the server of the workload, the first entrant that it stands behind; give its process and what to load."""
     workload = LOADED[options.workload]
+    entrant = next((one for one in workload.entrants if one.server == options.server), None)
+    if entrant is None:
+        raise NotMeasured(f"it takes no part in {options.workload}")
     with tempfile.TemporaryDirectory(prefix="bench-files-") as folder:
         make_files(Path(folder))
-        site = dataclasses.replace(workload.site, files=Path(folder))
+        site = dataclasses.replace(entrant.site, files=Path(folder))
         with serving(options.server, site, cores, through) as (process, port, _):
-            yield process, f"http://127.0.0.1:{port}{workload.path}", workload
+            yield process, Target(port, workload.paths, workload.post_size)
 
 
 def count_calls(options: argparse.Namespace, cores: Cores) -> None:
@@ -79,9 +79,9 @@ def count_calls(options: argparse.Namespace, cores: Cores) -> None:
         raise NotMeasured("this Python profiles only one thread at a time; use --sample")
     with tempfile.TemporaryDirectory(prefix="bench-profile-") as folder:
         clock = "perf_counter" if options.wall else "thread_time"
-        with loaded(options, cores, (str(PROFILED), folder, clock)) as (process, url, workload):
+        with loaded(options, cores, (str(PROFILED), folder, clock)) as (process, target):
             os.kill(process.pid, signal.SIGUSR2)
-            sample = run_wrk(process, url, options.seconds, workload.post_size, cores)
+            sample = run_wrk(process, target, options.seconds, cores)
             # Requests that the load left behind: twisted.web hangs at stop while a thread waits for the reactor.
             time.sleep(1.0)
         _print_rate(sample, "under cProfile")
@@ -131,7 +131,7 @@ def take_samples(options: argparse.Namespace, cores: Cores) -> None:
         raise NotMeasured("py-spy is not installed: pip install py-spy")
     with tempfile.TemporaryDirectory(prefix="bench-profile-") as folder:
         output = Path(folder, "stacks.txt")
-        with loaded(options, cores, ()) as (process, url, workload):
+        with loaded(options, cores, ()) as (process, target):
             command = [
                 program,
                 "record",
@@ -147,7 +147,7 @@ def take_samples(options: argparse.Namespace, cores: Cores) -> None:
             command += ["--gil"] if options.gil else []
             spy = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
             try:
-                sample = run_wrk(process, url, options.seconds, workload.post_size, cores)
+                sample = run_wrk(process, target, options.seconds, cores)
                 said, _ = spy.communicate(timeout=30)
             finally:
                 spy.kill()

@@ -87,7 +87,7 @@ def machine(plan: Plan, arguments: Sequence[str]) -> str:
         f"machine: {os.cpu_count()} cores, {model}, {memory:.0f} GB, Linux {platform.release()}; {python}",
         f"load: {wrk}, 1 thread, {CONNECTIONS} keep-alive connections; {pinned}",
         f"rounds: {plan.rounds} of {plan.seconds} s; load average {os.getloadavg()[0]:.1f} at the start",
-        "figures: medians of the rounds; `skitai / it` is the median of the rounds' ratios (of bytes/s for 10 MB)",
+        "figures: medians of the rounds; `... / it` is the median of the rounds' ratios (of bytes/s for 10 MB)",
     ]
     return "\n".join(f"- {line}" for line in lines)
 

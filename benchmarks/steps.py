@@ -19,6 +19,7 @@ from typing import Any
 from twisted.internet.task import Clock
 
 from skitai.mounting import enter
+from skitai.saddle import Saddle
 from skitai.settings import CompressionSettings, Limits
 from skitai.web.accesslog import AccessLog
 from skitai.web.events import Response
@@ -50,16 +51,43 @@ def hello(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[b
     return [b"Hello World"]
 
 
+saddle = Saddle(__name__)
+
+
+@saddle.route("/")
+def text(was: Any) -> str:
+    """Greet."""
+    return "Hello World"
+
+
+@saddle.route("/json")
+def json(was: Any) -> dict[str, Any]:
+    """Answer with JSON."""
+    return {"id": 4711, "name": "Walnut desk", "price": 249.5, "stock": 12, "tags": ["office", "wood"], "new": True}
+
+
+@saddle.route("/items/<int:number>")
+def arguments(was: Any, number: int, order: str = "") -> str:
+    """Answer with arguments."""
+    return f"{number} {order}"
+
+
 class Source:
     """An application that needs no loading."""
 
     name = "hello"
     debug = False
-    max_post_body_size = None
+    is_async = None
+
+    def __init__(self, application: Any) -> None:
+        self.application = application
 
     def current(self) -> Any:
         """Return it."""
-        return hello
+        return self.application
+
+    def body_limit(self, content_type: bytes | None) -> None:
+        """Return None: that of the server counts."""
 
 
 class NoSocket:
@@ -77,7 +105,7 @@ class Connection(DirectServer):
         self.lock = threading.Lock()
         self.queued = 0
         self.open = True
-        self.socket = NoSocket()
+        self.socket = NoSocket()  # type: ignore[assignment]
 
     def registerProducer(self, producer: object, streaming: bool) -> None:
         """Nothing ever waits."""
@@ -108,11 +136,17 @@ def main() -> None:
     clock = RunningClock()
     workers = Workers(clock, None, 0, 1000)  # type: ignore[arg-type]  # runs jobs inline
     services = Services(workers, Limits(), CompressionSettings(), 0, io.StringIO(), enter)
-    handler = WSGIHandler(Source(), services)
+    handler = WSGIHandler(Source(hello), services)
     log = AccessLog(lambda text: None, clock)
-    site = ServerFactory(MountTable([Entry(None, "/", "app", handler)]).dispatch, Limits(), clock, workers, log.record)
-    channel = site.buildProtocol(None)
-    channel.makeConnection(Connection())
+
+    def connect(handler: WSGIHandler) -> Any:
+        table = MountTable([Entry(None, "/", "app", handler)])
+        site = ServerFactory(table.dispatch, Limits(), clock, workers, log.record)
+        channel = site.buildProtocol(None)
+        channel.makeConnection(Connection())
+        return channel
+
+    channel, saddled = connect(handler), connect(WSGIHandler(Source(saddle), services))
     engine = ServerConnection(65536, 16384)
 
     def parse(head: bytes) -> Callable[[], object]:
@@ -122,26 +156,46 @@ def main() -> None:
 
         return step
 
-    request: Any = engine.receive(BROWSER)[0]
-    engine.begin_idle()
-    exchange = Exchange(request, Peers(("127.0.0.1", 1), ("127.0.0.1", 5000), False, 1), 1, channel, 1.0)
-    exchange.answered = exchange.finished = 1.0
+    def make_exchange(head: bytes) -> Exchange:
+        request: Any = engine.receive(head)[0]
+        engine.begin_idle()
+        return Exchange(request, Peers(("127.0.0.1", 1), ("127.0.0.1", 5000), False, 1), 1, channel, 1.0)
+
     mount = MountPoint("/")
+
+    def call(application: Callable[..., Any], target: bytes) -> Callable[[], object]:
+        environ = handler.make_environ(make_exchange(SHORT.replace(b"/", target, 1)), mount, None)
+        return lambda: application(environ, _ignore)
+
+    exchange = make_exchange(BROWSER)
+    exchange.answered = exchange.finished = 1.0
     table = MountTable([Entry(None, "/", "app", _Taking())])
     response = Response(200, parse_headers(HEADERS)[0], "OK")
     measure("engine, 1 field", parse(SHORT))
     measure("engine, 11 fields", parse(BROWSER))
-    measure("exchange", lambda: Exchange(request, exchange.peers, 1, channel, 1.0))
+    measure("exchange", lambda: Exchange(exchange.request, exchange.peers, 1, channel, 1.0))
     measure("mount table", lambda: table.dispatch(exchange))
     measure("context of the thread", lambda: contextvars.Context().run(int))
     measure("environ, 11 fields", lambda: handler.make_environ(exchange, mount, None))
+    measure("WSGI function", call(hello, b"/"))
+    measure("Saddle view, text", call(saddle, b"/"))
+    measure("Saddle view, JSON", call(saddle, b"/json"))
+    measure("Saddle view, arguments", call(saddle, b"/items/4711?order=name"))
     measure("start_response", lambda: (parse_status("200 OK"), parse_headers(HEADERS)))
-    measure("head of the response", lambda: encode_head(response, 11, site.common_lines(0.0), b"\r\n"))
+    measure("head of the response", lambda: encode_head(response, 11, channel.site.common_lines(0.0), b"\r\n"))
     measure("log line", lambda: log.record(exchange))
     log.flush()
-    for name, head in (("all of it, 1 field", SHORT), ("all of it, 11 fields", BROWSER)):
-        measure(name, lambda head=head: channel.dataReceived(head), 5000)  # type: ignore[misc]
+    for name, step in (
+        ("all of it, 1 field", lambda: channel.dataReceived(SHORT)),
+        ("all of it, 11 fields", lambda: channel.dataReceived(BROWSER)),
+        ("all of it, Saddle view, 1 field", lambda: saddled.dataReceived(SHORT)),
+    ):
+        measure(name, step, 5000)
         log.flush()
+
+
+def _ignore(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> None:
+    """Take status and headers as ``start_response`` does."""
 
 
 class _Taking:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from sphinx.addnodes import pending_xref
+
 from skitai.config import reference
 from skitai.constants import VERSION
 
@@ -23,6 +25,8 @@ html_theme = "alabaster"
 html_theme_options = {"description": "A fast WSGI application server on Twisted", "fixed_sidebar": True}
 html_show_sourcelink = False
 
+HIDDEN_COLON = "\N{MODIFIER LETTER COLON} "
+
 
 def _fill_in_options(app, name, source):
     """Make the page of options from the table itself, so that it can not be out of date."""
@@ -30,6 +34,28 @@ def _fill_in_options(app, name, source):
         source[0] = reference()
 
 
+def _keep_colons(app, what, name, obj, options, lines):
+    """Hide the colon in the first line of a property from napoleon, which takes what is before it for a type."""
+    if what == "property" and lines:
+        lines[0] = lines[0].replace(": ", HIDDEN_COLON)
+
+
+def _show_colons(app, what, name, obj, options, lines):
+    """Undo ``_keep_colons``."""
+    lines[:] = [line.replace(HIDDEN_COLON, ": ") for line in lines]
+
+
+def _tell_cookies_apart(app, doctree):
+    """Have "Cookie" mean that of Saddle in the reference of ``was``: the test kit has one, too."""
+    if app.env.docname == "reference/was":
+        for reference in doctree.findall(pending_xref):
+            if reference["reftarget"] == "Cookie":
+                reference["reftarget"] = "skitai.saddle.cookie.Cookie"
+
+
 def setup(app):
     """Register what is needed on top of Sphinx's own extensions."""
     app.connect("source-read", _fill_in_options)
+    app.connect("autodoc-process-docstring", _keep_colons, priority=400)  # napoleon has 500
+    app.connect("autodoc-process-docstring", _show_colons, priority=600)
+    app.connect("doctree-read", _tell_cookies_apart)

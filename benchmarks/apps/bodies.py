@@ -1,4 +1,4 @@
-"""A WSGI application that takes and gives large bodies, and the script that serves it with Skitai.
+"""A WSGI application that takes and gives large bodies.
 
 ``POST /count`` answers with the number of bytes received, ``POST /echo`` with the bytes themselves, ``GET /download?N``
 with N bytes in blocks. None of them holds more than one block, except ``/echo`` that holds the body.
@@ -6,7 +6,6 @@ with N bytes in blocks. None of them holds more than one block, except ``/echo``
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -44,15 +43,3 @@ def _blocks(size: int) -> Iterator[bytes]:
         yield BLOCK
     if size % BLOCK_SIZE:
         yield BLOCK[: size % BLOCK_SIZE]
-
-
-if __name__ == "__main__":
-    import skitai
-
-    skitai.mount("/", app)
-    skitai.set_keep_alive(int(os.environ.get("BENCH_KEEP_ALIVE", "75")))
-    skitai.run(
-        port=int(os.environ.get("BENCH_PORT", "5000")),
-        threads=int(os.environ.get("BENCH_THREADS", "4")),
-        logpath=os.environ.get("BENCH_LOGS"),
-    )

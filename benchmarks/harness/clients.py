@@ -16,6 +16,7 @@ TRANSFER_TIMEOUT = 120.0
 PIECE = 262144
 PAUSE_AFTER = 10_000_000
 CHUNKED = -1
+BOUNDARY = "----form-4e8d2c61f0a94b7d"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +48,29 @@ class Connection:
         """Send ``size`` zero bytes."""
         fields = f"Host: localhost\r\nContent-Type: application/octet-stream\r\nContent-Length: {size}"
         self.socket.sendall(f"POST {path} HTTP/1.1\r\n{fields}\r\n\r\n".encode())
-        piece = memoryview(bytes(PIECE))
-        deadline = time.monotonic() + TRANSFER_TIMEOUT
-        for start in range(0, size, PIECE):
-            _check(deadline)
-            self.socket.sendall(piece[: min(PIECE, size - start)])
+        self._send(bytes(PIECE), size)
         return self._answer()
+
+    def post_form(self, path: str, size: int) -> Answer:
+        """Send a form with one file of ``size`` bytes, which have all values."""
+        disposition = 'Content-Disposition: form-data; name="file"; filename="large.bin"'
+        begin = f"--{BOUNDARY}\r\n{disposition}\r\nContent-Type: application/octet-stream\r\n\r\n".encode()
+        end = f"\r\n--{BOUNDARY}--\r\n".encode()
+        fields = f"Content-Type: multipart/form-data; boundary={BOUNDARY}"
+        length = len(begin) + size + len(end)
+        head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\nContent-Length: {length}\r\n\r\n"
+        self.socket.sendall(head.encode() + begin)
+        self._send(bytes(range(256)) * (PIECE // 256), size)
+        self.socket.sendall(end)
+        return self._answer()
+
+    def _send(self, content: bytes, size: int) -> None:
+        """Send ``content`` over and over, ``size`` bytes in all."""
+        piece = memoryview(content)
+        deadline = time.monotonic() + TRANSFER_TIMEOUT
+        for start in range(0, size, len(content)):
+            _check(deadline)
+            self.socket.sendall(piece[: min(len(content), size - start)])
 
     def download(self, path: str, pause: float) -> Answer:
         """Read a large resource and drop it, not reading for ``pause`` seconds after the first 10 MB."""

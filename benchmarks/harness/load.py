@@ -23,6 +23,18 @@ done = function(summary, latency, requests)
         latency:percentile(50), latency:percentile(99)))
 end
 """
+# The requests of several paths, one after the other.
+PATHS = """
+local paths = {{{paths}}}
+local requests, last = {{}}, 0
+init = function()
+    for index, path in ipairs(paths) do requests[index] = wrk.format(nil, path) end
+end
+request = function()
+    last = last % #requests + 1
+    return requests[last]
+end
+"""
 POST = """
 wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/octet-stream"
@@ -53,6 +65,27 @@ class Sample:
     faults: str
 
 
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What is asked for.
+
+    Attributes:
+        port: Where, on the loopback interface.
+        paths: Paths, asked for in turn.
+        post_size: Each request is a POST of so many bytes; 0 for GET.
+    """
+
+    port: int
+    paths: tuple[str, ...]
+    post_size: int = 0
+
+    def script(self) -> str:
+        """Give the script that has wrk ask for that."""
+        post = POST.format(size=self.post_size) if self.post_size else ""
+        several = PATHS.format(paths=", ".join(json.dumps(path) for path in self.paths)) if self.paths[1:] else ""
+        return post + several
+
+
 def check_wrk() -> str:
     """Give the version of wrk; NotMeasured when it is not there."""
     if shutil.which("wrk") is None:
@@ -61,19 +94,18 @@ def check_wrk() -> str:
     return (done.stdout + done.stderr).split("\n", 1)[0].split(" [", 1)[0]
 
 
-def run_wrk(process: Process, url: str, seconds: int, post_size: int, cores: Cores) -> Sample:
-    """Load ``url`` for whole ``seconds`` from one thread over 64 keep-alive connections.
+def run_wrk(process: Process, target: Target, seconds: int, cores: Cores) -> Sample:
+    """Load a server for whole ``seconds`` from one thread over 64 keep-alive connections.
 
     Args:
         process: The server, whose processor time is taken.
-        url: What is asked for.
+        target: What is asked for.
         seconds: How long.
-        post_size: Each request is a POST of so many bytes; 0 for GET.
         cores: wrk is pinned to the load core.
     """
     with tempfile.TemporaryDirectory(prefix="bench-wrk-") as folder:
         script = Path(folder, "script.lua")
-        script.write_text((POST.format(size=post_size) if post_size else "") + DONE)
+        script.write_text(target.script() + DONE)
         command = [
             "wrk",
             "-t1",
@@ -84,7 +116,7 @@ def run_wrk(process: Process, url: str, seconds: int, post_size: int, cores: Cor
             "--latency",
             "-s",
             str(script),
-            url,
+            f"http://127.0.0.1:{target.port}{target.paths[0]}",
         ]
         before = process.cpu_seconds()
         try:

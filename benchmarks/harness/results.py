@@ -51,24 +51,48 @@ class AtLeast:
     peer: str
     factor: float
 
+    def __str__(self) -> str:
+        return f">= {self.factor:g}"
+
+    def holds(self, ratio: float) -> bool:
+        """Tell whether a ratio keeps it."""
+        return ratio >= self.factor
+
+
+@dataclass(frozen=True, slots=True)
+class AtMost:
+    """Ours must be at most ``factor`` times the peer's."""
+
+    peer: str
+    factor: float
+
+    def __str__(self) -> str:
+        return f"<= {self.factor:g}"
+
+    def holds(self, ratio: float) -> bool:
+        """Tell whether a ratio keeps it."""
+        return ratio <= self.factor
+
 
 def paired_ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
     """Give the median of the ratios of the same rounds, so that the machine's drift from round to round cancels out."""
     return statistics.median(mine / max(other, TINY) for mine, other in zip(ours, theirs, strict=True))
 
 
-def ratio_checks(what: str, values: Mapping[str, Sequence[float]], ours: str, limits: Iterable[AtLeast]) -> list[Check]:
+def ratio_checks(
+    what: str, values: Mapping[str, Sequence[float]], ours: str, limits: Iterable[AtLeast | AtMost]
+) -> list[Check]:
     """Judge thresholds over each server's values, one a round. Ours missing is a failure, a peer missing is not."""
     checks = []
     for limit in limits:
-        label, text = f"{what}: {ours} / {limit.peer}", f">= {limit.factor:g}"
+        label, text = f"{what}: {ours} / {limit.peer}", str(limit)
         if ours not in values:
             checks.append(Check(label, "ours was not measured", text, False))
         elif limit.peer not in values:
             checks.append(Check(label, "the peer was not measured", text, None))
         else:
             ratio = paired_ratio(values[ours], values[limit.peer])
-            checks.append(Check(label, f"{ratio:.2f}", text, ratio >= limit.factor))
+            checks.append(Check(label, f"{ratio:.2f}", text, limit.holds(ratio)))
     return checks
 
 

@@ -1,6 +1,6 @@
 """The catalogue: which servers are compared, how each is started, and what must be said of its settings.
 
-It knows no workload: a workload names servers and a ``Site``.
+It knows no workload: a workload names its ``Entrant``s.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ class Site:
         probe: Path of a small GET that answers 200 once the server is ready.
         files: The directory behind "files".
         keep_alive: Seconds that an idle connection may stay.
+        needs: Python distributions that the application is made with.
     """
 
     app: str
@@ -45,6 +46,7 @@ class Site:
     probe: str = "/"
     files: Path | None = None
     keep_alive: int = 75
+    needs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +79,14 @@ class Server:
             return _program_version(self.name)
         if self.name == OURS:
             return "skitai of this checkout"
-        try:
-            return " with ".join(f"{name} {importlib.metadata.version(name)}" for name in self.needs)
-        except importlib.metadata.PackageNotFoundError as missing:
-            raise NotMeasured(f"{missing.name} is not installed") from None
+        return _versions(self.needs)
+
+
+def _versions(names: Sequence[str]) -> str:
+    try:
+        return " with ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
+    except importlib.metadata.PackageNotFoundError as missing:
+        raise NotMeasured(f"{missing.name} is not installed") from None
 
 
 def _program_version(program: str) -> str:
@@ -92,10 +98,6 @@ def _program_version(program: str) -> str:
 
 def _script(name: str, site: Site, place: Place) -> list[str]:
     return [sys.executable, str(APPS / f"{name}.py")]
-
-
-def _skitai(site: Site, place: Place) -> list[str]:
-    return _script(site.app, site, place)
 
 
 def _gunicorn(worker: str, site: Site, place: Place) -> list[str]:
@@ -189,7 +191,7 @@ LOGGED = "access log to a file"
 SERVERS = {
     server.name: server
     for server in (
-        Server(OURS, ("Twisted",), _skitai, f"4 threads, {LOGGED}"),
+        Server(OURS, ("Twisted",), functools.partial(_script, "skitai_server"), f"4 threads, {LOGGED}"),
         Server("twisted.web", ("Twisted",), functools.partial(_script, "twisted_web"), f"4 threads, {LOGGED}"),
         Server(
             "gunicorn-gthread", ("gunicorn",), functools.partial(_gunicorn, "gthread"), f"1 worker, 4 threads, {LOGGED}"
@@ -217,6 +219,32 @@ SERVERS = {
 OPTIONAL = ("uvicorn", "hypercorn")
 
 
+@dataclass(frozen=True, slots=True)
+class Entrant:
+    """Who takes part in a workload.
+
+    Attributes:
+        name: Its name in the tables.
+        server: Name of the server in the catalogue.
+        site: What it serves.
+    """
+
+    name: str
+    server: str
+    site: Site
+
+    def describe(self) -> str:
+        """Give its name, the versions and what must be said of its settings."""
+        server = SERVERS[self.server]
+        versions = [server.version(), *([_versions(self.site.needs)] if self.site.needs else [])]
+        return f"{self.name} ({', '.join(versions)}): {server.note}"
+
+
+def alike(servers: Sequence[str], site: Site) -> tuple[Entrant, ...]:
+    """Give several servers that serve the same, by their own names."""
+    return tuple(Entrant(server, server, site) for server in servers)
+
+
 def spawn(server: Server, site: Site, place: Place, cores: Cores, through: Sequence[str]) -> Process:
     """Start a server without waiting for it; NotMeasured when it is not installed.
 
@@ -228,6 +256,7 @@ def spawn(server: Server, site: Site, place: Place, cores: Cores, through: Seque
         through: A Python script with its arguments that is run in its place, with its own command line appended.
     """
     server.version()
+    _versions(site.needs)
     environment = {
         "PYTHONPATH": os.pathsep.join(
             filter(None, [str(APPS), str(BENCHMARKS.parent), os.environ.get("PYTHONPATH", "")])

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from harness import memory, moments, throughput
 from harness.plan import Plan
-from harness.results import AtLeast, Result
-from harness.servers import Site
+from harness.results import AtLeast, AtMost, Result
+from harness.servers import Entrant, Site, alike
 from harness.throughput import Throughput
 
 PEERS = (
@@ -23,13 +23,14 @@ PEERS = (
     "hypercorn",
 )
 BODY_SIZE = 65536
+FLASK_SERVERS = ("waitress", "granian", "granian+log", "gunicorn-gthread", "skitai")
+FLASK_JSON = Site("flask_views", probe="/json", needs=("Flask",))
 
 LOADED = {
     "hello": Throughput(
         'WSGI "Hello World" with Content-Length',
-        Site("hello"),
-        "/",
-        PEERS,
+        ("/",),
+        alike(PEERS, Site("hello")),
         (
             AtLeast("twisted.web", 4.0),
             AtLeast("gunicorn-gthread", 3.0),
@@ -39,35 +40,67 @@ LOADED = {
         ),
     ),
     "hello_unsized": Throughput(
-        'WSGI "Hello World" that leaves its length to the server', Site("hello", function="unsized"), "/", PEERS
+        'WSGI "Hello World" that leaves its length to the server',
+        ("/",),
+        alike(PEERS, Site("hello", function="unsized")),
     ),
     "static1k": Throughput(
         "a static file of 1 KB",
-        Site("files", probe="/1k.txt"),
-        "/1k.txt",
-        ("skitai", "twisted.web", "nginx"),
+        ("/1k.txt",),
+        alike(("skitai", "twisted.web", "nginx"), Site("files", probe="/1k.txt")),
         (AtLeast("twisted.web", 3.0),),
     ),
     "static10m": Throughput(
         "a static file of 10 MB",
-        Site("files", probe="/1k.txt"),
-        "/10m.bin",
-        ("skitai", "twisted.web", "nginx"),
+        ("/10m.bin",),
+        alike(("skitai", "twisted.web", "nginx"), Site("files", probe="/1k.txt")),
         (AtLeast("nginx", 0.5),),
         by_bytes=True,
     ),
     "post64k": Throughput(
-        "64 KiB posted and counted", Site("bodies", probe="/download"), "/count", PEERS, post_size=BODY_SIZE
+        "64 KiB posted and counted",
+        ("/count",),
+        alike(PEERS, Site("bodies", probe="/download")),
+        post_size=BODY_SIZE,
     ),
     "echo64k": Throughput(
-        "64 KiB posted and sent back", Site("bodies", probe="/download"), "/echo", PEERS, post_size=BODY_SIZE
+        "64 KiB posted and sent back",
+        ("/echo",),
+        alike(PEERS, Site("bodies", probe="/download")),
+        post_size=BODY_SIZE,
     ),
     "latency": Throughput(
         'latency of WSGI "Hello World" under full load',
-        Site("hello"),
-        "/",
-        ("skitai", "twisted.web", "waitress", "granian"),
+        ("/",),
+        alike(("skitai", "twisted.web", "waitress", "granian"), Site("hello")),
         spread_limit=3.0,
+    ),
+    "json": Throughput(
+        "a JSON view of Saddle, and the same of Flask",
+        ("/json",),
+        (
+            Entrant("Saddle on skitai", "skitai", Site("saddle_views", probe="/json")),
+            *(Entrant(f"Flask on {server}", server, FLASK_JSON) for server in FLASK_SERVERS),
+        ),
+        (AtLeast("Flask on waitress", 2.0), AtLeast("Flask on granian", 1.0), AtLeast("Flask on granian+log", 1.0)),
+    ),
+    "routing": Throughput(
+        "a view of Saddle among many routes, and among few",
+        ("/middle/items/4711/parts/left", "/middle/items/summary"),
+        (
+            Entrant("500 routes", "skitai", Site("saddle_routes", "many", "/middle/items/summary")),
+            Entrant("5 routes", "skitai", Site("saddle_routes", "few", "/middle/items/summary")),
+        ),
+        (AtLeast("5 routes", 0.9),),
+    ),
+    "view": Throughput(
+        "a view of Saddle that returns a text, and a plain WSGI function",
+        ("/",),
+        (
+            Entrant("Saddle view", "skitai", Site("saddle_views")),
+            Entrant("WSGI function", "skitai", Site("hello")),
+        ),
+        cpu_limits=(AtMost("WSGI function", 1.4),),
     ),
 }
 

@@ -1,5 +1,5 @@
 """The demonstration that ``python -m skitai`` serves.
 
-A plain WSGI application (``app``) and a directory of static files (``static``), written as a user would write them: it
-knows nothing of Skitai but what every WSGI application is given.
+A Saddle application (``app``) with its templates, and a directory of static files (``static``), written as a user would
+write them.
 """

@@ -1,25 +1,26 @@
-"""A WSGI application that shows what the server does for one.
+"""A Saddle application that shows what the server does for one.
 
-Each section of the page is a view here: a function of the environ that returns a ``Reply``. It must not know Skitai.
+Each section of the page asks a view here. It must not know Skitai, but what it is given in ``was``.
 
-Thread: application; nothing here is shared between requests but the page's text.
+Layer D. Thread: application; ``wait`` and ``ring`` are coroutines and run on the reactor.
 """
 
 from __future__ import annotations
 
 import hashlib
-import html
-import json
 import platform
+import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from string import Template
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple
+from typing import Any, Final
 
-if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+from twisted.internet.defer import Deferred
+
+from skitai.saddle import Saddle
+from skitai.saddle.response import Response
+from skitai.saddle.was import Was
 
 HERE: Final = Path(__file__).parent
 STREAM_LINES: Final = 20
@@ -27,109 +28,107 @@ STREAM_PAUSE: Final = 0.1
 """Seconds between two lines of the streamed answer."""
 PIECE_SIZE: Final = 64 * 1024
 
+app: Final = Saddle(__name__)
+app.debug = True
+app.securekey = secrets.token_hex(32)
+app.csrf_protect = True
+app.config.max_post_body_size = 1 << 30
+app.config.max_upload_file_size = app.config.max_multipart_body_size = 1 << 28
 
-class Reply(NamedTuple):
-    """What a view answers.
-
-    Attributes:
-        status: Status line without the version.
-        content_type: Media type of the body.
-        body: Pieces of the body, or an open file that the server may send by itself.
-        headers: Further header fields.
-    """
-
-    status: str
-    content_type: str
-    body: Iterable[bytes]
-    headers: tuple[tuple[str, str], ...] = ()
+_bells: Final[set[Deferred[None]]] = set()
+"""Of those who wait; only the reactor's thread touches it."""
 
 
-def index(environ: WSGIEnvironment) -> Reply:
+@app.finish_request
+def forbid_caching(was: Was) -> None:
+    """Have no answer kept by the browser: the page is about what happens now."""
+    was.response.set_header("Cache-Control", "no-store")
+
+
+@app.route("/", methods=["GET"])
+def index(was: Was) -> str:
     """Show the page."""
-    page = Template((HERE / "page.html").read_text("utf-8")).substitute(
-        version=html.escape(environ.get("SERVER_SOFTWARE", "a WSGI server")),
-        python=html.escape(f"{platform.python_implementation()} {platform.python_version()}"),
-        protocol=html.escape(environ["SERVER_PROTOCOL"]),
-        thread=html.escape(threading.current_thread().name),
-        client=html.escape(environ.get("REMOTE_ADDR", "")),
-        agent=html.escape(environ.get("HTTP_USER_AGENT", "-")),
-    )
-    return Reply("200 OK", "text/html; charset=utf-8", [page.encode()])
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    return was.render("page.html", python=python, thread=threading.current_thread().name)
 
 
-def stream(environ: WSGIEnvironment) -> Reply:
+@app.route("/hello/<name>", methods=["GET"])
+def hello(was: Was, name: str = "World") -> dict[str, Any]:
+    """Show what a route makes of a path, and a path of a route."""
+    return {"name": name, "url": was.ab("hello", name), "with the default": was.ab("hello")}
+
+
+@app.route("/stream", methods=["GET"])
+def stream(was: Was) -> Response:
     """Answer line by line, with a pause between two."""
-    return Reply("200 OK", "text/plain; charset=utf-8", _lines())
+    return was.response("200 OK", _lines(), [("Content-Type", "text/plain; charset=utf-8")])
 
 
-def _lines() -> Iterator[bytes]:
+def _lines() -> Iterator[str]:
     for number in range(1, STREAM_LINES + 1):
-        yield f"line {number:2} of {STREAM_LINES}\n".encode()
+        yield f"line {number:2} of {STREAM_LINES}\n"
         time.sleep(STREAM_PAUSE)
 
 
-def upload(environ: WSGIEnvironment) -> Reply:
-    """Read a body of any size in pieces and tell its size and digest."""
+@app.route("/upload", methods=["POST", "PUT"], csrf=False)
+def upload(was: Was) -> dict[str, Any]:
+    """Read a body of any size in pieces, as it comes, and tell its size and digest."""
     digest, size, began = hashlib.sha256(), 0, time.monotonic()
-    while piece := environ["wsgi.input"].read(PIECE_SIZE):
+    while piece := was.env["wsgi.input"].read(PIECE_SIZE):
         digest.update(piece)
         size += len(piece)
-    seconds = time.monotonic() - began
-    return _json({"bytes": size, "sha256": digest.hexdigest(), "seconds": round(seconds, 3)})
+    return {"bytes": size, "sha256": digest.hexdigest(), "seconds": round(time.monotonic() - began, 3)}
 
 
-def echo(environ: WSGIEnvironment) -> Reply:
+@app.route("/form", methods=["POST"])
+def form(was: Was, **fields: Any) -> dict[str, Any]:
+    """Tell what a form holds; its files are removed with the end of the request."""
+    return {name: repr(value) for name, value in fields.items() if name != "csrf_token"}
+
+
+@app.route("/visits", methods=["GET"])
+def visits(was: Was) -> dict[str, Any]:
+    """Count the visits of a session; the number is in the browser's cookie, encrypted."""
+    was.session["visits"] = was.session.get("visits", 0) + 1
+    return {"visits": was.session["visits"], "bytes of the cookies": len(was.env.get("HTTP_COOKIE", ""))}
+
+
+@app.route("/wait", methods=["GET"])
+async def wait(was: Was) -> dict[str, Any]:
+    """Wait until somebody rings; no thread is taken meanwhile, and who leaves is forgotten."""
+    bell: Deferred[None] = Deferred()
+    began = time.monotonic()
+    _bells.add(bell)
+    try:
+        await bell
+    finally:
+        _bells.discard(bell)
+    return {"waited": round(time.monotonic() - began, 3), "thread": threading.current_thread().name}
+
+
+@app.route("/ring", methods=["POST"], csrf=False)
+async def ring(was: Was) -> dict[str, Any]:
+    """Answer all who wait."""
+    waiting = list(_bells)
+    for bell in waiting:
+        bell.callback(None)
+    return {"woken": len(waiting)}
+
+
+@app.route("/echo", methods=["GET", "POST", "PUT"], csrf=False)
+def echo(was: Was, **anything: Any) -> dict[str, Any]:
     """Show the environ as the application gets it."""
-    return _json({key: value if isinstance(value, str) else repr(value) for key, value in sorted(environ.items())})
+    return {key: value if isinstance(value, str) else repr(value) for key, value in sorted(was.env.items())}
 
 
-def download(environ: WSGIEnvironment) -> Reply:
-    """Send a file through ``wsgi.file_wrapper``, which lets the kernel do the work where it can."""
-    file: BinaryIO = (HERE / "app.py").open("rb")
-    wrapper: Callable[[BinaryIO, int], Iterable[bytes]] = environ["wsgi.file_wrapper"]
-    disposition = ("Content-Disposition", 'attachment; filename="app.py"')
-    return Reply("200 OK", "text/x-python; charset=utf-8", wrapper(file, PIECE_SIZE), (disposition,))
+@app.route("/download", methods=["GET"])
+def download(was: Was) -> Response:
+    """Send a file, which the kernel does by itself where it can."""
+    was.response.set_header("Content-Disposition", 'attachment; filename="app.py"')
+    return was.fstream(str(HERE / "app.py"), "text/x-python; charset=utf-8")
 
 
-def error(environ: WSGIEnvironment) -> Reply:
-    """Raise, for the server to show how it tells."""
+@app.route("/error", methods=["GET"])
+def error(was: Was) -> str:
+    """Raise, for the page that shows it to whoever develops."""
     raise RuntimeError("this view always fails: <b>its message</b> is text, not markup")
-
-
-def _json(value: dict[str, Any]) -> Reply:
-    return Reply("200 OK", "application/json", [json.dumps(value, indent=2).encode()], (("Cache-Control", "no-store"),))
-
-
-def _failed(status: str, why: str, *headers: tuple[str, str]) -> Reply:
-    return Reply(status, "text/plain; charset=utf-8", [why.encode()], headers)
-
-
-ROUTES: Final[dict[str, tuple[tuple[str, ...], Callable[[WSGIEnvironment], Reply]]]] = {
-    "/": (("GET", "HEAD"), index),
-    "/stream": (("GET", "HEAD"), stream),
-    "/upload": (("POST", "PUT"), upload),
-    "/echo": (("GET", "HEAD", "POST", "PUT"), echo),
-    "/download": (("GET", "HEAD"), download),
-    "/error": (("GET",), error),
-}
-
-
-def respond(environ: WSGIEnvironment) -> Reply:
-    """Find the view of a request and ask it."""
-    path = environ.get("PATH_INFO") or "/"
-    if path not in ROUTES:
-        return _failed("404 Not Found", "There is no such page here.\n")
-    methods, view = ROUTES[path]
-    if environ["REQUEST_METHOD"] not in methods:
-        return _failed("405 Method Not Allowed", f"{path} takes {', '.join(methods)}.\n", ("Allow", ", ".join(methods)))
-    return view(environ)
-
-
-def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """Answer one request: the WSGI application."""
-    reply = respond(environ)
-    start_response(reply.status, [("Content-Type", reply.content_type), *reply.headers])
-    return reply.body
-
-
-app.debug = True  # type: ignore[attr-defined]

@@ -14,10 +14,10 @@ from skitai.formats import tojson
 from skitai.pages import error_page
 from skitai.reasons import reason_of
 from skitai.saddle.bodies import PIECE_SIZE, AsyncStream, Stream, is_async_stream, is_stream, whole
+from skitai.saddle.response import Response
 
 if TYPE_CHECKING:
     from skitai.saddle.endpoints import Endpoint
-    from skitai.saddle.response import Response
     from skitai.saddle.was import Was
 
 Headers: TypeAlias = list[tuple[str, str]]
@@ -43,8 +43,6 @@ def make_answer(was: Was, endpoint: Endpoint | None, content: Any) -> Answer:
     Raises:
         ApplicationError: It can not be sent.
     """
-    from skitai.saddle.response import Response
-
     if isinstance(content, Response):
         if content.body is None:
             return _answer_without_body(was, endpoint, content)
@@ -72,7 +70,7 @@ def _answer_without_body(was: Was, endpoint: Endpoint | None, response: Response
         names = {name.lower() for name, _ in response.headers}
         fields = [field for field in fields if field[0].lower() not in names] + response.headers
         if error is not None:
-            _log_failure(was, endpoint, error)
+            log_failure(was, endpoint, error)
     else:
         fields, body = list(response.headers), [b""]
         if code not in _BODILESS and response.get_header("Content-Type") is None:
@@ -84,11 +82,11 @@ def _answer_without_body(was: Was, endpoint: Endpoint | None, response: Response
 
 def _body_of(was: Was, endpoint: Endpoint | None, content: Any) -> tuple[Any, str]:
     """Return the body that content makes, and its media type where nobody has set another."""
+    if isinstance(content, dict):
+        return tojson(content).encode(), JSON
     data = whole(content)
     if data is not None:
         return data, HTML
-    if isinstance(content, dict):
-        return tojson(content).encode(), JSON
     if isinstance(content, _FILES) and "wsgi.file_wrapper" in was.env:
         was.close()
         return was.env["wsgi.file_wrapper"](content, PIECE_SIZE), HTML
@@ -138,7 +136,7 @@ def make_failure(was: Was, endpoint: Endpoint | None, error: Exception) -> Answe
         line, fields, body = make_page(was, status, message)
         endpoint = getattr(error, "endpoint", None) or endpoint
     else:
-        _log_failure(was, endpoint, error)
+        log_failure(was, endpoint, error)
         status = 500
         line, fields, body = make_page(was, status, "", error, show=app.debug)
     fields += headers
@@ -175,7 +173,8 @@ def _tables(was: Was) -> dict[str, dict[str, Any]]:
     }
 
 
-def _log_failure(was: Was, endpoint: Endpoint | None, error: BaseException) -> None:
+def log_failure(was: Was, endpoint: Endpoint | None, error: BaseException) -> None:
+    """Log that a view has failed, with its traceback."""
     request = was.request
     where = f" ({endpoint})" if endpoint is not None else ""
     line = f"{request.method} {request.path[:_MAX_LOGGED]!r}{where} has failed"

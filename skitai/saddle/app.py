@@ -120,8 +120,7 @@ class Saddle(Saddlery):
         if services is None:
             from skitai.saddle.services import Standalone
 
-            was = Was(self, environ, standalone := Standalone())
-            standalone.framework = was
+            was = Was(self, environ, Standalone())
         else:
             was = Was(self, environ, None)
             services.framework = was

@@ -56,7 +56,7 @@ class Signature:
         TypeError: It takes no ``was``, or has parameters that can not be given by name.
     """
 
-    __slots__ = ("_first", "defaults", "names", "required", "takes_any")
+    __slots__ = ("_first", "_known", "defaults", "names", "required", "takes_any")
 
     def __init__(self, view: Callable[..., Any]) -> None:
         parameters = list(inspect.signature(view).parameters.values())
@@ -75,6 +75,7 @@ class Signature:
             for parameter in others
             if parameter.kind in _NAMED and parameter.default is not parameter.empty
         }
+        self._known = frozenset(self.names)
         self.required = tuple(name for name in self.names if name not in self.defaults)
         self.takes_any = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in others)
 
@@ -88,19 +89,17 @@ class Signature:
         Raises:
             ArgumentError: Some are missing or unexpected.
         """
+        if not (path or given or self.required):
+            return {}
+        arguments = {**given, **path}
+        unexpected: list[str] = []
         if self.takes_any:
-            arguments = {**given, **path}
-        else:
-            names = self.names
-            arguments = {name: value for name, value in path.items() if name in names}
-            for name, value in given.items():
-                if name not in path:
-                    arguments[name] = value
-        missing = [name for name in self.required if name not in arguments]
-        if not self.takes_any:
-            unexpected = [name for name in arguments if name not in self.names]
-        else:
             unexpected = [self._first] if self._first in arguments else []
+        elif not self._known.issuperset(arguments):
+            known = self._known
+            arguments = {name: value for name, value in arguments.items() if name in known or name not in path}
+            unexpected = [name for name in arguments if name not in known]
+        missing = [name for name in self.required if name not in arguments]
         if missing or unexpected:
             raise ArgumentError(missing, unexpected)
         return arguments

@@ -19,7 +19,7 @@ from traceback import format_exc
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from skitai.errors import PeerError
-from skitai.saddle.answers import Answer, make_answer, make_failure, make_page, text_of
+from skitai.saddle.answers import Answer, log_failure, make_answer, make_failure, make_page, text_of
 from skitai.saddle.bodies import is_async_stream
 from skitai.saddle.endpoints import Endpoint
 from skitai.saddle.response import Response
@@ -87,7 +87,7 @@ def enter(was: Was, endpoint: Endpoint, path_args: dict[str, Any]) -> None:
         user = app.authenticator.authenticate(request.method, request.uri, was.env.get("HTTP_AUTHORIZATION", ""))
         request.user = user
         was.env["REMOTE_USER"] = was.services.user = user.name
-    if request.method in _UNSAFE and (app.csrf_protect if endpoint.csrf is None else endpoint.csrf):
+    if _needs_token(was, endpoint):
         from skitai.saddle import csrf
 
         given = request.get_header(csrf.HEADER_NAME) or request.given.get(csrf.FIELD_NAME)
@@ -102,7 +102,20 @@ def arguments_of(was: Was, endpoint: Endpoint) -> dict[str, Any]:
         ArgumentError: The request's do not fit.
     """
     request = was.request
-    return endpoint.signature.bind(request.path_args, request.given)
+    given = request.given
+    if given and _needs_token(was, endpoint):
+        from skitai.saddle import csrf
+
+        # It was for the check; a view that wants it nevertheless names it.
+        if csrf.FIELD_NAME not in endpoint.signature.names:
+            given.pop(csrf.FIELD_NAME, None)
+    return endpoint.signature.bind(request.path_args, given)
+
+
+def _needs_token(was: Was, endpoint: Endpoint) -> bool:
+    """Tell whether the request must hold the token of the session."""
+    protected = was.app.csrf_protect if endpoint.csrf is None else endpoint.csrf
+    return bool(protected) and was.request.method in _UNSAFE
 
 
 # -- hooks and view
@@ -128,7 +141,7 @@ def steps(was: Was, endpoint: Endpoint, arguments: Callable[[], dict[str, Any]],
                     return content
             content = yield from steps(was, endpoint, arguments, level + 1)
         except Exception as error:
-            content = yield from _failed(was, hooks.failed, error)
+            content = yield from _failed(was, endpoint, hooks.failed, error)
         else:
             for hook in hooks.finish:
                 yield hook, (was,), {}
@@ -141,16 +154,39 @@ def steps(was: Was, endpoint: Endpoint, arguments: Callable[[], dict[str, Any]],
                 was.services.log(f"the teardown of {endpoint} has failed\n{format_exc()}", "error")
 
 
-def _failed(was: Was, hooks: list[Callable[..., Any]], error: Exception) -> Steps:
+def _failed(was: Was, endpoint: Endpoint, hooks: list[Callable[..., Any]], error: Exception) -> Steps:
     """Ask hooks for the content that takes the place of a failed view's, and raise the error again without any."""
     if isinstance(error, PeerError) or _is_cancellation(error):
         raise error
     was.reset_response()
+    exc_info = (type(error), error, error.__traceback__)
     for hook in hooks:
-        content = yield hook, (was, (type(error), error, error.__traceback__)), {}
+        content = yield _while_handling(hook, error), (was, exc_info), {}
         if content is not None:
+            log_failure(was, endpoint, error)
             return content
     raise error
+
+
+def _while_handling(hook: Callable[..., Any], error: Exception) -> Callable[..., Any]:
+    """Return a hook that is called while ``error`` is being handled, so that ``was.traceback()`` finds it."""
+    if inspect.iscoroutinefunction(hook):
+
+        async def call_later(*args: Any) -> Any:
+            try:
+                raise error
+            except Exception:
+                return await hook(*args)
+
+        return call_later
+
+    def call(*args: Any) -> Any:
+        try:
+            raise error
+        except Exception:
+            return hook(*args)
+
+    return call
 
 
 def _is_cancellation(error: BaseException) -> bool:

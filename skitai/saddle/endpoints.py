@@ -9,14 +9,14 @@ Layer S. It must not know how an endpoint is called. Thread: built by one, then 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any, Final, cast
 
 from skitai.errors import PeerError
 from skitai.saddle.building import Builder, Place
 from skitai.saddle.cors import CorsPolicy
 from skitai.saddle.request import Request
-from skitai.saddle.routing import Found, Router
+from skitai.saddle.routing import Router
 from skitai.saddle.rules import quote_path, read_rule
 from skitai.saddle.saddlery import Hooks, Route, Saddlery
 
@@ -143,10 +143,20 @@ class Table:
         """
         if not request.path.isascii():
             request.check_path()
+        best = self.router.best(request.path)
+        if best is not None:
+            endpoint = cast(Endpoint, best.routes[0])
+            # What nearly all requests find, without looking for anything else.
+            if endpoint.content_types is None and endpoint.takes(request.method):
+                return endpoint, best.texts
+        return self._select_another(request)
+
+    def _select_another(self, request: Request) -> tuple[Endpoint, tuple[str, ...]]:
+        """Return the first of all endpoints on the path that takes the method and the type of the body."""
         method = request.method
         allowed: set[str] = set()
         refused: Endpoint | None = None
-        for routes, texts in self._candidates(request.path):
+        for routes, texts in self.router.find(request.path):
             for target in routes:
                 endpoint = cast(Endpoint, target)
                 if not endpoint.takes(method):
@@ -162,16 +172,6 @@ class Table:
             raise Refusal(405, f"{method} is not allowed here", [("Allow", ", ".join(sorted(allowed)))])
         self._redirect(request)
         raise Refusal(404, "")
-
-    def _candidates(self, path: str) -> Iterator[Found]:
-        best = self.router.best(path)
-        if best is None:
-            return
-        yield best
-        # Only where the best does not take the method or the type of the body are others looked for.
-        for found in self.router.find(path):
-            if found.routes is not best.routes:
-                yield found
 
     def _redirect(self, request: Request) -> None:
         if self.router.redirects(request.path):

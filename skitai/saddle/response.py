@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from skitai.reasons import reason_of
@@ -73,10 +74,7 @@ class Response:
         Raises:
             ValueError: It is none.
         """
-        match = _STATUS.fullmatch(str(status))
-        if match is None or not _VALUE.fullmatch(match[2] or ""):
-            raise ValueError(f"a status is a code and a reason such as '404 Not Found', not {status!r}")
-        self.status = f"{match[1]} {match[2] or reason_of(int(match[1]))}"
+        self.status = _status_line(str(status))
 
     def get_status(self) -> str:
         """Return the status: code and reason."""
@@ -94,8 +92,10 @@ class Response:
             ValueError: A name or a value breaks a rule of HTTP.
         """
         fields = [_checked(*field) for field in (headers.items() if isinstance(headers, Mapping) else headers)]
-        names = {name.lower() for name, _ in fields}
-        self.headers = [field for field in self.headers if field[0].lower() not in names] + fields
+        if self.headers:
+            names = {name.lower() for name, _ in fields}
+            fields = [field for field in self.headers if field[0].lower() not in names] + fields
+        self.headers = fields
 
     def get_headers(self) -> list[tuple[str, str]]:
         """Return the fields set so far."""
@@ -120,7 +120,10 @@ class Response:
     def get_header(self, name: str, default: str | None = None) -> str | None:
         """Return the value of a field set so far."""
         lowered = name.lower()
-        return next((value for key, value in self.headers if key.lower() == lowered), default)
+        for key, value in self.headers:
+            if key.lower() == lowered:
+                return value
+        return default
 
     def del_header(self, name: str) -> None:
         """Take a field back; that it is not there is no error."""
@@ -143,6 +146,15 @@ class Response:
         self.headers = []
         self.body = self.exc_info = None
         self.called = False
+
+
+@lru_cache(maxsize=128)
+def _status_line(status: str) -> str:
+    """Return a status with its reason, that of the code where it has none."""
+    match = _STATUS.fullmatch(status)
+    if match is None or not _VALUE.fullmatch(match[2] or ""):
+        raise ValueError(f"a status is a code and a reason such as '404 Not Found', not {status!r}")
+    return f"{match[1]} {match[2] or reason_of(int(match[1]))}"
 
 
 def _checked(name: str, value: str) -> tuple[str, str]:

@@ -124,14 +124,16 @@ class Router:
         fixed = self._fixed.get(path)
         if fixed is not None:
             yield fixed
-        segments = path[1:].split("/", MAX_SEGMENTS)
-        for found in _walk(self._root, segments, 0, ()):
+        for found in self._walk(path):
             if fixed is None or found.routes is not fixed.routes:
                 yield found
 
+    def _walk(self, path: str) -> Iterator[Found]:
+        return _walk(self._root, path[1:].split("/", MAX_SEGMENTS), 0, ())
+
     def best(self, path: str) -> Found | None:
         """Return the first that ``find`` yields, None for nothing."""
-        return self._fixed.get(path) or next(self.find(path), None)
+        return self._fixed.get(path) or next(self._walk(path), None)
 
     def redirects(self, path: str) -> bool:
         """Tell whether a path leads nowhere because the slash at its end is missing."""
@@ -139,6 +141,13 @@ class Router:
 
 
 def _walk(node: _Node, segments: list[str], depth: int, texts: tuple[str, ...]) -> Iterator[Found]:
+    # As long as there is only one way, it is followed without a generator for each segment.
+    while depth < len(segments) and not (node.typed or node.mixed or node.rest):
+        child = node.literals.get(segments[depth])
+        if child is None:
+            return
+        node = child
+        depth += 1
     if depth == len(segments):
         if node.routes:
             yield Found(node.routes, texts)

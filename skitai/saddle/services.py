@@ -91,7 +91,6 @@ class Standalone:
     """``environ["skitai.was"]`` without Skitai.
 
     Attributes:
-        framework: Saddle's own ``was``.
         user: Who has authenticated himself.
         gtxnid: Global transaction id: there is none.
         ltxnid: Local transaction id.
@@ -101,7 +100,6 @@ class Standalone:
     ltxnid = 1000
 
     def __init__(self) -> None:
-        self.framework: object = None
         self.user: str | None = None
 
     def log(self, msg: object, category: str = "info") -> None:

@@ -12,11 +12,13 @@ import ssl
 import subprocess
 import sys
 import tempfile
+import threading
+import xmlrpc.client
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.functional.process import PATIENCE, ROOT, Server
+from tests.functional.process import PATIENCE, ROOT, Server, until
 
 EXAMPLES = ROOT / "examples"
 
@@ -237,6 +239,116 @@ class HttpsTests(ExampleTestCase):
         self.assertEqual((answer.status, answer.text), (200, "Hello World over https"))
 
 
+class SaddleHelloTests(ExampleTestCase):
+    program = ("examples/saddle_hello.py",)
+
+    def test_routes(self) -> None:
+        self.assert_answer("/", '<a href="/hello/you_and_me">hello</a>')
+        self.assertEqual(json.loads(self.get("/hello/you_and_me").body), {"hello": "you and me"})
+        self.assert_answer("/square/-12", "144")
+        self.assertEqual(self.get("/square/twelve").status, 404)
+
+    def test_media_type(self) -> None:
+        self.assertEqual(self.get("/").headers["Content-Type"], "text/html; charset=utf-8")
+
+
+class SaddleInterfaceTests(ExampleTestCase):
+    program = ("examples/saddle_api.py",)
+    origin = "https://tasks.example"
+
+    def post(self, body: bytes, content_type: str = "application/json") -> Answer:
+        return self.request("POST", "/api/tasks", body, {"Content-Type": content_type, "Origin": self.origin})
+
+    def test_tasks(self) -> None:
+        self.assertEqual(json.loads(self.get("/api/tasks").body), {"tasks": []})
+        answer = self.post(b'{"title": "write"}')
+        self.assertEqual((answer.status, answer.headers["Location"]), (201, "/api/tasks/1"))
+        self.assertEqual(json.loads(self.get("/api/tasks/1").body), {"id": 1, "title": "write"})
+        self.assertEqual(self.request("DELETE", "/api/tasks/1").status, 204)
+        self.assertEqual(self.get("/api/tasks/1").status, 404)
+
+    def test_bad_bodies(self) -> None:
+        self.assertEqual(self.post(b"{").status, 400)
+        self.assertEqual(self.post(b'{"title": 1}').status, 422)
+        self.assertEqual(self.post(b"title=write", "application/x-www-form-urlencoded").status, 415)
+
+    def test_origins(self) -> None:
+        answer = self.get("/api/tasks", Origin=self.origin)
+        self.assertEqual(answer.headers["Access-Control-Allow-Origin"], self.origin)
+        self.assertNotIn("Access-Control-Allow-Origin", self.get("/api/tasks", Origin="https://else.example").headers)
+
+    def test_preflight(self) -> None:
+        fields = {"Origin": self.origin, "Access-Control-Request-Method": "DELETE"}
+        answer = self.request("OPTIONS", "/api/tasks/1", headers=fields)
+        self.assertEqual(answer.status, 200)
+        self.assertIn("DELETE", answer.headers["Access-Control-Allow-Methods"])
+        self.assertEqual(answer.headers["Access-Control-Max-Age"], "3600")
+
+
+class SaddleUploadTests(ExampleTestCase):
+    program = ("examples/saddle_upload.py",)
+
+    def upload(self, *files: tuple[str, bytes]) -> Answer:
+        parts = [(f'name="files"; filename="{name}"', content) for name, content in files]
+        body = b"".join(
+            b"--b\r\nContent-Disposition: form-data; " + head.encode() + b"\r\n\r\n" + content + b"\r\n"
+            for head, content in [('name="title"', b"Cats"), *parts]
+        )
+        return self.request("POST", "/", body + b"--b--\r\n", {"Content-Type": "multipart/form-data; boundary=b"})
+
+    def test_files(self) -> None:
+        answer = self.upload(("a.txt", b"1"), ("../a.txt", b"2" * 300_000))
+        self.assertEqual(json.loads(answer.body), {"title": "Cats", "files": ["a.txt", "a-1.txt"]})
+        self.assert_answer("/files/a.txt", "1")
+        self.assertEqual(len(self.get("/files/a-1.txt").body), 300_000)
+        self.assertEqual(self.get("/files/%2e%2e/a.txt").status, 404)
+
+    def test_no_file(self) -> None:
+        self.assertEqual(json.loads(self.upload(("", b"")).body), {"title": "Cats", "files": []})
+
+    def test_too_large(self) -> None:
+        self.assertEqual(self.upload(("a.bin", bytes(10_000_001))).status, 413)
+
+
+class SaddleCoroutineTests(ExampleTestCase):
+    program = ("examples/saddle_async.py",)
+
+    def test_waits(self) -> None:
+        self.assertEqual(json.loads(self.get("/wait/0.01").body), {"waited": 0.01})
+
+    def test_streams(self) -> None:
+        self.assert_answer("/count", "0\n1\n2\n")
+
+    def test_asks_a_thread(self) -> None:
+        self.assertIn("at", json.loads(self.get("/blocking").body))
+
+
+class AsyncioTests(SaddleCoroutineTests):
+    """The same on the reactor of asyncio."""
+
+    program = ("examples/saddle_async.py", "--reactor", "asyncio")
+
+
+class SaddleXMLRPCTests(ExampleTestCase):
+    program = ("examples/saddle_xmlrpc.py",)
+
+    def test_calls(self) -> None:
+        with xmlrpc.client.ServerProxy(f"http://127.0.0.1:{self.server.port}/rpc/") as server:
+            self.assertEqual(server.add(1, 2), 3)
+            self.assertEqual(server.text.upper("abc"), "ABC")
+            self.assertIn("text.upper", server.system.listMethods())
+            self.assertEqual(server.system.methodHelp("add"), "Return the sum of two numbers.")
+            several = xmlrpc.client.MultiCall(server)
+            several.add(2, 3)
+            several.nothing()
+            results = several()
+            self.assertEqual(results[0], 5)
+            self.assertRaises(xmlrpc.client.Fault, lambda: results[1])
+
+    def test_the_same_without(self) -> None:
+        self.assert_answer("/rpc/add?a=1&b=2", "3")
+
+
 class DemonstrationTests(ExampleTestCase):
     """``python -m skitai``."""
 
@@ -268,6 +380,37 @@ class DemonstrationTests(ExampleTestCase):
         body = bytes(range(256)) * 4096
         answer = json.loads(self.request("POST", "/upload", body).body)
         self.assertEqual((answer["bytes"], answer["sha256"]), (len(body), hashlib.sha256(body).hexdigest()))
+
+    def test_routes(self) -> None:
+        answer = json.loads(self.get("/hello/you_and_me").body)
+        self.assertEqual(answer, {"name": "you and me", "url": "/hello/you_and_me", "with the default": "/hello/World"})
+
+    def test_session_counts(self) -> None:
+        answer = self.get("/visits")
+        cookie = answer.headers["Set-Cookie"].partition(";")[0]
+        self.assertEqual(json.loads(answer.body)["visits"], 1)
+        self.assertEqual(json.loads(self.get("/visits", Cookie=cookie).body)["visits"], 2)
+        self.assertEqual(json.loads(self.get("/visits", Cookie=cookie[:-3] + "AAA").body)["visits"], 1)
+
+    def test_form_needs_its_token(self) -> None:
+        page = self.get("/")
+        found = re.search(r'name="csrf_token" value="([^"]+)"', page.text)
+        assert found is not None
+        fields = {"Content-Type": "application/x-www-form-urlencoded"}
+        self.assertEqual(self.request("POST", "/form", b"text=abc", fields).status, 403)
+        fields["Cookie"] = page.headers["Set-Cookie"].partition(";")[0]
+        answer = self.request("POST", "/form", f"text=abc&csrf_token={found[1]}".encode(), fields)
+        self.assertEqual(json.loads(answer.body), {"text": "'abc'"})
+
+    def test_coroutines_wait_for_each_other(self) -> None:
+        answers: list[Answer] = []
+        waiting = threading.Thread(target=lambda: answers.append(self.get("/wait")), daemon=True)
+        waiting.start()
+        # The request of the other thread may take its time to arrive.
+        until(lambda: json.loads(self.request("POST", "/ring").body)["woken"], "somebody waits for the bell")
+        waiting.join(PATIENCE)
+        self.assertEqual(answers[0].status, 200)
+        self.assertGreaterEqual(json.loads(answers[0].body)["waited"], 0)
 
     def test_echo(self) -> None:
         answer = json.loads(self.get("/echo?a=%20b", X_Anything="at all").body)

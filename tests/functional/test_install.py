@@ -121,7 +121,7 @@ class WheelTests(InstallTestCase):
 
     def look_around(self) -> None:
         shipped = files_below(self.source / "skitai")
-        self.assertIn("demo/page.html", shipped)
+        self.assertIn("demo/templates/page.html", shipped)
         self.assertEqual(files_below(self.packages / "skitai"), shipped)
         self.assertFalse((self.packages / "tests").exists())
 

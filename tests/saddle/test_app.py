@@ -411,6 +411,7 @@ class StoreTests(SynchronousTestCase):
 
     def test_csrf(self) -> None:
         self.app.csrf_protect = True
+        self.app.route("/named")(lambda was, a: a)
         self.app.route("/form")(
             lambda was, **form: str(was.csrf_token_input) if was.request.method == "GET" else "done"
         )
@@ -419,6 +420,7 @@ class StoreTests(SynchronousTestCase):
         token = page.text.split('value="')[1].split('"')[0]
         cookies = self.cookies_of(page)
         self.assertEqual(post(self.app, "/form", f"csrf_token={token}", HTTP_COOKIE=cookies).text, "done")
+        self.assertEqual(post(self.app, "/named", f"a=1&csrf_token={token}", HTTP_COOKIE=cookies).text, "1")
         self.assertEqual(call(self.app, "POST", "/form", HTTP_X_CSRF_TOKEN=token, HTTP_COOKIE=cookies).text, "done")
 
 

@@ -133,6 +133,28 @@ class OrderTests(SynchronousTestCase):
         self.assertEqual((kind, str(error)), (ValueError, "view"))
         self.assertIsNotNone(traceback)
 
+    def test_failure_is_being_handled_while_hooks_are_asked(self) -> None:
+        import sys
+
+        seen: list[Any] = []
+        self.app.failed_request(lambda was, exc_info: seen.append(sys.exc_info()[1] is exc_info[1]) or "sorry")
+        self.asked("/part/bad")
+        self.assertEqual(seen, [True])
+
+    def test_failure_that_a_hook_answers_is_logged(self) -> None:
+        import logging
+
+        records: list[logging.LogRecord] = []
+        handler = logging.Handler()
+        handler.emit = records.append  # type: ignore[method-assign]
+        log = logging.getLogger("skitai.app")
+        log.addHandler(handler)
+        self.addCleanup(log.removeHandler, handler)
+        self.app.failed_request(self.diary.note("app.failed", "sorry"))
+        self.asked("/part/bad")
+        self.assertEqual(len(records), 1)
+        self.assertIn("ValueError: view", records[0].getMessage())
+
     def test_what_a_failed_view_has_set_is_forgotten(self) -> None:
         @self.app.route("/half")
         def half(was: Any) -> Any:

@@ -3,6 +3,35 @@
 const show = (id, text) => { document.getElementById(id).textContent = text; };
 const on = (id, action) => document.getElementById(id).addEventListener("click", action);
 
+const json = async (response) => JSON.stringify(await response.json(), null, 2);
+
+on("hello-start", async () => {
+  const name = document.getElementById("hello-name").value.trim().replaceAll(" ", "_");
+  const response = await fetch(`hello/${encodeURIComponent(name)}`);
+  show("hello-out", response.ok ? await json(response) : `${response.status} ${response.statusText}`);
+});
+
+on("visits-start", async () => { show("visits-out", await json(await fetch("visits"))); });
+
+document.getElementById("form-form").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const response = await fetch("form", { method: "POST", body: new FormData(event.target) });
+  show("form-out", response.ok ? await json(response) : `${response.status} ${response.statusText}`);
+});
+
+let waiting = 0;
+const waits = (line) => show("wait-out", `${line ? `${line}\n` : ""}${waiting} waiting`);
+
+on("wait-start", async () => {
+  waiting += 1;
+  waits("");
+  const response = await fetch("wait");
+  waiting -= 1;
+  waits(await json(response));
+});
+
+on("ring-start", async () => { await fetch("ring", { method: "POST" }); });
+
 on("stream-start", async () => {
   const began = performance.now();
   const response = await fetch("stream");
@@ -23,7 +52,7 @@ on("upload-start", async () => {
   const body = chosen || new Blob([new Uint8Array(32 * 1024 * 1024)]);
   show("upload-out", `sending ${body.size.toLocaleString()} bytes ...`);
   const response = await fetch("upload", { method: "POST", body });
-  show("upload-out", await response.text());
+  show("upload-out", await json(response));
 });
 
 on("static-whole", () => tell({}));
@@ -43,7 +72,7 @@ async function tell(headers) {
 
 on("echo-start", async () => {
   const response = await fetch("echo?name=value&text=gr%C3%BC%C3%9Fe", { headers: { "X-Anything": "at all" } });
-  show("echo-out", await response.text());
+  show("echo-out", await json(response));
 });
 
 on("error-start", async () => {
