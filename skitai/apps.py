@@ -144,6 +144,7 @@ class Loader:
     def _file(self, mount: Mount, path: str) -> Application:
         name = f"{os.path.relpath(path, self._base_directory)}:{mount.appname}"
         application = Application(name, mount.appname, mount.pref)
+        application.point = mount.point.rstrip("/")
         group = self._group(path, mount.appname, mount)
         program = group.program(path)
         program.add(application)
@@ -160,6 +161,7 @@ class Loader:
             raise ConfigError(f"{mount.describe()}: {target!r} is no application, for it can not be called")
         name = getattr(target, "__name__", None)
         application = Application(name if isinstance(name, str) else type(target).__name__, "", mount.pref)
+        application.point = mount.point.rstrip("/")
         try:
             application.prepare(target)
         except TypeError as error:

@@ -47,6 +47,9 @@ _MAX_TEXT: Final = 40_000
 _MAX_DETAILS: Final = 1_500_000
 """Characters after which frames come without source and locals."""
 
+_TEMPLATE_GLOBALS: Final = frozenset({"range", "dict", "lipsum", "cycler", "joiner", "namespace"})
+"""What Jinja2 puts into every template."""
+
 _HERE: Final = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _DEMO: Final = os.path.join(_HERE, "demo") + os.sep
 _LIBRARIES: Final = tuple(
@@ -89,6 +92,7 @@ pre i {{ display: inline-block; width: 4.5em; margin-right: 1em; text-align: rig
 mark {{ color: inherit; background: var(--mark) }}
 table {{ width: 100%; border-collapse: collapse; table-layout: fixed }}
 th {{ width: 14rem; text-align: left; vertical-align: top; font-weight: 600 }}
+@media (max-width: 40rem) {{ th {{ width: 7rem }} }}
 th, td {{ padding: .2rem .7rem; border-top: 1px solid var(--line); overflow-wrap: anywhere; white-space: pre-wrap }}
 footer {{ margin-top: 2.5rem; font-size: .8rem; overflow-wrap: anywhere }}
 </style>
@@ -279,13 +283,19 @@ def _is_library(path: str) -> bool:
     return path.startswith(("<frozen", _HERE, *_LIBRARIES)) or any(part in path for part in _PACKAGES)
 
 
+def _is_template(frame: FrameType) -> bool:
+    """Return whether a frame is one that Jinja2 has put into a traceback in the place of its generated code."""
+    return "__jinja_exception__" in frame.f_globals
+
+
 def _place(at: TracebackType) -> str:
     code = at.tb_frame.f_code
     path, shown = code.co_filename, code.co_filename
     for part in (*_PACKAGES, *_LIBRARIES):
         # Below the packages a path says enough; the whole one is in the tooltip.
         shown = shown.rpartition(part)[2]
-    function = getattr(code, "co_qualname", code.co_name)
+    # The qualified name of a template is that of a module.
+    function = code.co_name if _is_template(at.tb_frame) else getattr(code, "co_qualname", code.co_name)
     return (
         f'<code title="{escape(clip(path))}">{escape(clip(shown))}</code>, line <b>{at.tb_lineno}</b>,'
         f" in <code>{escape(clip(function))}</code>"
@@ -332,7 +342,7 @@ def _columns(at: TracebackType, line: str) -> tuple[int, int] | None:
     code: CodeType = at.tb_frame.f_code
     positions = getattr(code, "co_positions", None)
     # Jinja2 puts the lines of a template into tracebacks, with the columns of something else.
-    if positions is None or at.tb_lasti < 0 or "__jinja_exception__" in at.tb_frame.f_globals:
+    if positions is None or at.tb_lasti < 0 or _is_template(at.tb_frame):
         return None
     first, last, start, end = next(islice(positions(), at.tb_lasti // 2, None), (None,) * 4)
     if start is None or first != at.tb_lineno:
@@ -369,11 +379,15 @@ def _locals(frame: FrameType) -> str:
         found = dict(frame.f_locals)
     except Exception:
         return ""
-    # Modules and what Python puts into every module tell nothing.
+    # Modules and what is in every module or template tell nothing.
+    common = _TEMPLATE_GLOBALS if _is_template(frame) else frozenset()
     items = [
         (name, value)
         for name, value in islice(found.items(), 10 * _MAX_LOCALS)
-        if isinstance(name, str) and not name.startswith(("__", ".")) and not isinstance(value, ModuleType)
+        if isinstance(name, str)
+        and not name.startswith(("__", "."))
+        and not issubclass(type(value), ModuleType)
+        and name not in common
     ]
     if not items:
         return ""

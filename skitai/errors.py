@@ -5,10 +5,16 @@
     │   └── NotAvailable         declared rightly, but not implemented yet
     ├── LoadError                an application that can not be imported; ``traceback`` is its text
     ├── ApplicationError         a WSGI application broke a rule of PEP 3333
-    └── PeerError                what a client did wrong; ``status`` is the answer it deserves
-        ├── BodyError            the request body ended other than well (also an OSError, as ``read`` promises)
-        │   └── BodyTooLarge     the body passed its limit (413)
-        └── ClientDisconnected   the client left (also a ConnectionError)
+    ├── PeerError                what a client did wrong; ``status`` is the answer it deserves
+    │   ├── BodyError            the request body ended other than well (also an OSError, as ``read`` promises)
+    │   │   └── BodyTooLarge     the body passed its limit (413)
+    │   └── ClientDisconnected   the client left (also a ConnectionError)
+    └── RequestError             what became of a request of ``was``; ``status`` and ``code`` are those of its response
+        ├── ConnectFailed        nobody answers there, or the connection was lost (701)
+        ├── NameNotFound         the name of the server does not resolve (704)
+        ├── RequestTimeout       it took too long (730; also a TimeoutError)
+        ├── RequestCancelled     the application does not want it any more (702)
+        └── BadAnswer            the answer is cut, malformed, too large or redirects without end (705)
 
 It must not know Twisted or any other module of Skitai. Exceptions carry fields; their messages name the value and say
 what would be right.
@@ -87,3 +93,52 @@ class ClientDisconnected(PeerError, ConnectionError):
 
     def __init__(self, message: str = "the client has disconnected") -> None:
         super().__init__(499, message)
+
+
+class RequestError(SkitaiError):
+    """A request to another service did not end with an answer.
+
+    Args:
+        message: What has happened, with the name of the server.
+        sent: Whether any byte of the request may have reached the server.
+        answered: Whether any byte of an answer has come.
+    """
+
+    status = 2
+    """What ``response.status`` is: 1 for time-outs, 2 for everything else."""
+    code = 701
+    """What ``response.status_code`` is."""
+
+    def __init__(self, message: str, sent: bool = False, answered: bool = False) -> None:
+        self.sent = sent
+        self.answered = answered
+        super().__init__(message)
+
+
+class ConnectFailed(RequestError):
+    """The server can not be reached, refuses, or has closed the connection."""
+
+
+class NameNotFound(RequestError):
+    """The name of the server does not resolve."""
+
+    code = 704
+
+
+class RequestTimeout(RequestError, TimeoutError):
+    """The answer did not come in time."""
+
+    status = 1
+    code = 730
+
+
+class RequestCancelled(RequestError):
+    """The application has cancelled the request."""
+
+    code = 702
+
+
+class BadAnswer(RequestError):
+    """The answer is cut, malformed, too large, or redirects without end."""
+
+    code = 705

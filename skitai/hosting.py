@@ -26,12 +26,12 @@ from skitai.lifecycle import Lifecycle
 from skitai.mounting import entering
 from skitai.values import Secret
 from skitai.was.context import Was, attach, detach, registry
+from skitai.was.coroutines import Runtime
 from skitai.was.loggers import Loggers, OpenLog
 from skitai.was.wasc import Wasc
 
 if TYPE_CHECKING:
     from skitai.apps import Mounted
-    from skitai.was.coroutines import Runtime
     from skitai.web.exchange import Exchange
 
 
@@ -47,6 +47,13 @@ class Pool(Protocol):
 
     def to_reactor(self, function: Callable[..., object], *args: object) -> None:
         """Call ``function`` soon in the reactor. Thread: any."""
+
+
+class Runner(Runtime, Protocol):
+    """What is needed of who runs coroutines."""
+
+    def busy(self) -> Sequence[object]:
+        """Return the requests that coroutines answer. Thread: any."""
 
 
 class Traffic(Protocol):
@@ -86,7 +93,7 @@ class Host:
         workers: Pool,
         stop: Callable[[], object],
         open_log: OpenLog | None = None,
-        runtime: Runtime | None = None,
+        runtime: Runner | None = None,
     ) -> None:
         self.wasc = Wasc(Loggers(open_log or _open_no_log), dict(public_options(settings)), settings.threads, self)
         self.lifecycle = Lifecycle(self.wasc)
@@ -96,6 +103,7 @@ class Host:
         self.traffic: Traffic | None = None
         self._settings = settings
         self._workers = workers
+        self._runtime = runtime
         self._stop = stop
         self._lock = threading.Lock()
         self._stopping = False
@@ -151,7 +159,8 @@ class Host:
             "Process": os.getpid(),
             "Running for": _duration(time.monotonic() - self._began),
             "Application threads": self.wasc.numthreads,
-            "Requests being worked on": len(self._workers.busy()),
+            "Calls in threads": len(self._workers.busy()),
+            "Requests answered by coroutines": 0 if self._runtime is None else len(self._runtime.busy()),
             "Requests waiting for a thread": self._workers.queued,
             "Open connections": None if traffic is None else len(traffic.channels),
             "Requests served": None if traffic is None else traffic.requests,

@@ -69,9 +69,10 @@ class Application:
         debug: Whether clients may see tracebacks.
         failure: Why the last attempt to load it failed, as text; None when it did not.
         is_async: Its ``skitai_is_async``, which tells for a method and a path whether it is to be called on the
-            reactor; None where it has none.
+            reactor; None where it has none, or is reloaded.
         max_multipart_body_size: Bytes that its ``config`` allows for a form with files; None when it says nothing.
         max_post_body_size: Bytes that its ``config`` allows for a request body; None when it says nothing.
+        point: Where it is mounted, without a slash at the end; "" for the root.
         appname: Variable that holds it in its file.
         pref: Preferences applied each time it is loaded.
     """
@@ -86,12 +87,14 @@ class Application:
         "max_multipart_body_size",
         "max_post_body_size",
         "name",
+        "point",
         "pref",
         "use_reloader",
     )
 
     def __init__(self, name: str, appname: str, pref: Mapping[str, Any] | None) -> None:
         self.name = name
+        self.point = ""
         self.appname = appname
         self.pref = pref
         self.application: Any = None
@@ -148,6 +151,8 @@ class Application:
     def take(self, application: Any) -> None:
         """Serve with ``application``, which has been prepared, from now on."""
         self.application = application
+        if self.point and getattr(application, "mount_point", None) == "":
+            application.mount_point = self.point  # where URLs begin that are built outside of requests
         self.settle()
 
     def settle(self) -> None:
@@ -155,10 +160,11 @@ class Application:
         application = self.application
         is_async = getattr(application, "skitai_is_async", None)
         self.debug = flag(application, "debug")
-        self.is_async = is_async if callable(is_async) else None
+        self.use_reloader = flag(application, "use_reloader") and self._group is not None
+        # With the reloader a thread calls it: loading again takes time, and may end with what is asynchronous no more.
+        self.is_async = is_async if callable(is_async) and not self.use_reloader else None
         self.max_multipart_body_size = size(application, "max_multipart_body_size")
         self.max_post_body_size = size(application, "max_post_body_size")
-        self.use_reloader = flag(application, "use_reloader") and self._group is not None
 
     def refuse(self, error: BaseException) -> None:
         """Do not serve with what was loaded, because its startup has raised; its file may be mended."""

@@ -49,7 +49,7 @@ OTHER_THREADS: Final = 10
 """Threads of the reactor's pool besides those of applications, for name resolution and the like: Twisted's default."""
 
 UNDO_TIMEOUT: Final = 1.0
-"""Seconds that cancelled coroutines have at the deadline of a stop for what they have to undo."""
+"""Seconds that cancelled coroutines have at the end of a stop for what they have to undo."""
 
 _log = Logger(namespace="skitai.server")
 
@@ -158,7 +158,8 @@ class WebService(Service):
             return
         # A coroutine may outlive its connection for a moment, and may need a thread in that.
         ended: Deferred[Any] = self.parts.runner.idle().addCallback(lambda idle: self._stop_threads())
-        ended.addCallback(lambda ended: self._finish())
+        # The last jobs of threads may have left coroutines, whose clients are gone.
+        ended.addCallback(lambda ended: self._end_soon())
 
     def _give_up(self) -> None:
         """The time is over."""

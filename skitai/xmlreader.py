@@ -98,8 +98,7 @@ def root_at(document: bytes) -> int:
     """
     at = 3 if document.startswith(b"\xef\xbb\xbf") else 0
     for _ in range(100):
-        while document[at : at + 1] in _SPACES:
-            at += 1
+        at = _SPACES.match(document, at).end()  # type: ignore[union-attr]  # it matches nothing as well
         opening, closing = (b"<!--", b"-->") if document.startswith(b"<!--", at) else (b"<?", b"?>")
         if not document.startswith(opening, at):
             return at
@@ -110,7 +109,7 @@ def root_at(document: bytes) -> int:
     return len(document)
 
 
-_SPACES: Final = frozenset((b" ", b"\t", b"\r", b"\n"))
+_SPACES: Final = re.compile(rb"[ \t\r\n]*")
 _DECLARED: Final = re.compile(rb"""\s*<\?xml\s[^>]{0,200}?\sencoding\s*=\s*["']([A-Za-z0-9._-]{1,40})["']""")
 _ENCODINGS: Final = {"utf-8": "", "utf8": "", "us-ascii": "", "ascii": "", "iso-8859-1": "latin-1"} | {
     "latin1": "latin-1",

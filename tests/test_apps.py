@@ -128,6 +128,11 @@ class BodyTests(LoadingCase):
         assert is_async is not None
         self.assertEqual([is_async("GET", "/later"), is_async("GET", "/now")], [True, False])
 
+    def test_what_is_reloaded_is_not_called_on_the_reactor(self) -> None:
+        """Loading again, and what is no more asynchronous then, would hold up everybody."""
+        self.write("later.py", HELLO % "x" + "    app.skitai_is_async = lambda *a: True; app.use_reloader = True")
+        self.assertIsNone(self.load("later").is_async)
+
 
 class TargetTests(LoadingCase):
     """What can be mounted."""

@@ -193,6 +193,25 @@ class LocalsTests(SynchronousTestCase):
 
         self.assertIn("its repr raised RuntimeError", Reader(render(caught(fails))).text)
 
+    def test_class_that_raises(self) -> None:
+        """The proxies that Flask has for the request do so where there is none."""
+
+        class Proxy:
+            @property
+            def __class__(self) -> type:
+                raise RuntimeError("no request")
+
+            def __repr__(self) -> str:
+                return "<Proxy unbound>"
+
+        def fails() -> None:
+            proxy = token = Proxy()
+            raise ValueError(id(proxy), id(token))
+
+        page = render(caught(fails))
+        self.assertIn("<tr><th>proxy</th><td>&lt;Proxy unbound&gt;</td></tr>", page)
+        self.assertIn(f"<tr><th>token</th><td>{MASK}</td></tr>", page)
+
     def test_number_of_locals_is_bounded(self) -> None:
         namespace: dict[str, object] = {}
         exec("def f():\n" + "".join(f"    name{n} = {n}\n" for n in range(200)) + "    1 / 0\n", namespace)

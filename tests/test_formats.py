@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import xmlrpc.client
+from collections import namedtuple
 from datetime import date, datetime, time, timezone
 from decimal import Decimal
 from typing import Any
@@ -85,6 +86,8 @@ class XmlTests(SynchronousTestCase):
     def test_anything_else_is_one_parameter(self) -> None:
         for value in (1, "a", [1, 2], {"a": 1}):
             self.assertEqual(xmlrpc.client.loads(toxml(value)), ((value,), None))
+        row = namedtuple("row", "a b")(1, 2)
+        self.assertEqual(xmlrpc.client.loads(toxml(row)), (([1, 2],), None))
 
     def test_one_value_comes_back_as_itself_several_as_a_tuple(self) -> None:
         self.assertEqual(fromxml(toxml([1, 2])), [1, 2])

@@ -80,6 +80,13 @@ class Shop:
         wasc.register("engine_of_test", f"engine at port {wasc.config.port}")
 
 
+class Running:
+    """Runs two coroutines."""
+
+    def busy(self) -> list[object]:
+        return [object(), object()]
+
+
 class HostTests(SynchronousTestCase):
     """Requests to applications that have hooks."""
 
@@ -112,6 +119,13 @@ class HostTests(SynchronousTestCase):
         self.assertIn("<td>32</td>", was.status())
         other.host.end()
         self.assertIn("<td>31</td>", was.status())
+
+    def test_status_counts_what_runs(self) -> None:
+        served = self.served(("/", answering(lambda was: was.status())))
+        served.host._runtime = Running()  # type: ignore[assignment]
+        page = served.get("/")[1]
+        self.assertIn("<tr><th>Requests answered by coroutines</th><td>2</td></tr>", page)
+        self.assertIn("<tr><th>Calls in threads</th><td>0</td></tr>", page)
 
     def test_shutdown(self) -> None:
         """The answer is on its way before the server is told."""

@@ -95,8 +95,8 @@ def _packages(text: str) -> frozenset[str]:
 
 
 VALUES = (
-    "aliases attributes config constants debugpage declare errors formats mounts pages reasons registry reprs schedule "
-    "settings values xmlreader xmlwriter"
+    "aliases attributes config constants debugpage declare digests errors formats mounts pages reasons registry reprs "
+    "schedule settings values xmlreader xmlwriter"
 )
 ENGINES = """byteranges caches chunked compression conditional errorpage events exchange forwarded headers http1
              http1_writer http2 media_types negotiation start_response transaction"""
@@ -112,7 +112,10 @@ LAYERS = {
     "3": Layer(
         ("skitai.was", "skitai.was.*"),
         "01",
-        _packages("twisted zope httptools h2 txpostgres psycopg2 txredisapi txmongo google"),
+        _packages(
+            "twisted zope httptools h2 txpostgres psycopg2 txredisapi txmongo google brotli idna OpenSSL "
+            "service_identity"
+        ),
     ),
     "S": Layer(("skitai.saddle", "skitai.saddle.*"), "0", _packages("jinja2 chameleon markupsafe cryptography")),
     "J": Layer(("skitai.jobs", "skitai.jobs.*"), "0", _packages("twisted zope")),

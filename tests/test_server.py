@@ -10,7 +10,7 @@ import logging
 import os
 import socket
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from twisted.application.service import Application, IService
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
@@ -147,6 +147,17 @@ class FakeHost:
         self.calls.append(("end", self.now()))
 
 
+class FakeTurn:
+    """A turn whose client is gone."""
+
+    exchange: Any = None
+
+    def take(self, result: Any) -> bool:
+        return True
+
+    def close(self) -> None: ...
+
+
 class LoggedTestCase(SynchronousTestCase):
     """Keeps what the server logs."""
 
@@ -230,6 +241,27 @@ class StopTests(LoggedTestCase):
         self.factory.gone()
         self.successResultOf(stopped)
         self.assertEqual([name for name, _ in self.host.calls], ["start", "end"])
+
+    def test_a_coroutine_that_the_last_job_of_a_thread_has_left_may_end(self) -> None:
+        for ends in (True, False):
+            service = self.make(1)
+            stopped = self.stop(service)
+            self.factory.gone()
+            undone: Deferred[None] = Deferred()
+
+            async def undo(undone: Deferred[None] = undone) -> None:
+                await undone
+
+            service.parts.runner.begin(cast(Any, FakeTurn()), undo())
+            self.workers.ended.callback(None)
+            self.assertEqual(len(self.host.calls), 1, "ended while a coroutine runs")
+            if ends:
+                undone.callback(None)
+            else:
+                self.reactor.advance(1.1)
+            self.successResultOf(stopped)
+            self.assertEqual([name for name, _ in self.host.calls], ["start", "end"])
+            self.assertEqual(self.reactor.getDelayedCalls(), [])
 
     def test_nothing_is_left_on_the_clock(self) -> None:
         stopped = self.stop(self.make(0))

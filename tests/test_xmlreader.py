@@ -298,11 +298,11 @@ class HostileTests(SynchronousTestCase):
 
     def test_endless_prologs(self) -> None:
         for piece in ("<!---->", "<?a?>", "<!--", "<?", " ", "<!", "<?xml "):
-            document = (piece * 200_000).encode()
+            document = (piece * (5_000_000 // len(piece))).encode()
             begin = process_time()
             self.assertRaises(XMLError, read_xmlrpc, document)
             self.assertFalse(starts_as_call(document))
-            self.assertLess(process_time() - begin, 2.0)
+            self.assertLess(process_time() - begin, 0.5, piece)
 
     def test_long_winded_prologs(self) -> None:
         self.assertEqual(read_xmlrpc("<!--->-->" * 99 + "<params/>"), Message())

@@ -13,7 +13,7 @@ from skitai.errors import ApplicationError, PeerError
 from skitai.formats import tojson
 from skitai.pages import error_page
 from skitai.reasons import reason_of
-from skitai.saddle.bodies import PIECE_SIZE, AsyncStream, Stream, is_async_stream, is_stream, whole
+from skitai.saddle.bodies import PIECE_SIZE, AsyncStream, Stream, discard, is_async_stream, is_stream, whole
 from skitai.saddle.response import Response
 
 if TYPE_CHECKING:
@@ -26,7 +26,9 @@ Answer: TypeAlias = tuple[str, Headers, Any]
 HTML: Final = "text/html; charset=utf-8"
 JSON: Final = "application/json"
 
-_BODILESS: Final = frozenset({204, 205, 304})
+BODILESS: Final = frozenset({"204", "205", "304"})
+"""Codes of answers that have no body (RFC 9110 sections 6.4.1 and 15.3.6)."""
+
 _FILES: Final = (io.BufferedReader, io.FileIO, io.BufferedRandom)
 _MAX_LOGGED: Final = 200
 """Characters of a path that a log line quotes."""
@@ -50,12 +52,19 @@ def make_answer(was: Was, endpoint: Endpoint | None, content: Any) -> Answer:
         content = content.body
     else:
         response = was.response if was.has_response else None
+    if response is not None and response.status[:3] in BODILESS:
+        discard(content)
+        return _answer_without_body(was, endpoint, response)
     status = "200 OK" if response is None else response.status
     fields: Headers = [] if response is None else list(response.headers)
     body, content_type = _body_of(was, endpoint, content)
     if response is None or response.get_header("Content-Type") is None:
         fields.insert(0, ("Content-Type", content_type))
-    _complete(was, endpoint, fields, failed=status[0] == "5")
+    try:
+        _complete(was, endpoint, fields, failed=status[0] == "5")
+    except Exception:
+        discard(content)  # of the session, say: another page is sent instead
+        raise
     if type(body) is bytes:
         was.close()
         return status, fields, [body]
@@ -73,7 +82,7 @@ def _answer_without_body(was: Was, endpoint: Endpoint | None, response: Response
             log_failure(was, endpoint, error)
     else:
         fields, body = list(response.headers), [b""]
-        if code not in _BODILESS and response.get_header("Content-Type") is None:
+        if response.status[:3] not in BODILESS and response.get_header("Content-Type") is None:
             fields.insert(0, ("Content-Type", HTML))
     _complete(was, endpoint, fields, failed=code >= 500)
     was.close()
@@ -125,14 +134,16 @@ def make_failure(was: Was, endpoint: Endpoint | None, error: Exception) -> Answe
         error: What it was.
     """
     app = was.app
-    headers: Headers = list(getattr(error, "headers", None) or ())
+    headers: Headers = []
     if isinstance(error, PeerError):
         status, message = error.status, str(error)
+        headers += getattr(error, "headers", ())
         challenges = getattr(error, "challenges", None) or ()
         headers += [("WWW-Authenticate", challenge) for challenge in challenges]
         if message and not hasattr(error, "headers"):
-            request = was.request
-            was.services.log(f"{request.method} {request.path[:_MAX_LOGGED]!r}: {status} {message}", "warning")
+            where = f"{was.request.method} {was.request.path[:_MAX_LOGGED]!r}"
+            # Each digest handshake begins with a 401: that is nothing to warn of.
+            was.services.log(f"{where}: {status} {one_line(message)}", "info" if status == 401 else "warning")
         line, fields, body = make_page(was, status, message)
         endpoint = getattr(error, "endpoint", None) or endpoint
     else:
@@ -179,6 +190,13 @@ def log_failure(was: Was, endpoint: Endpoint | None, error: BaseException) -> No
     where = f" ({endpoint})" if endpoint is not None else ""
     line = f"{request.method} {request.path[:_MAX_LOGGED]!r}{where} has failed"
     was.services.log(f"{line}\n{text_of(error)}", "error")
+
+
+def one_line(text: str) -> str:
+    """Return a text that a client may have had a part in as one line, so that it can not look like others of a log."""
+    if text.isprintable():
+        return text
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
 
 
 def text_of(error: BaseException) -> str:

@@ -11,9 +11,11 @@ import hashlib
 import hmac
 import os
 import secrets
+import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from skitai.attributes import AttributeDictionary
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     import jinja2
 
     from skitai.saddle.auth import Authenticator
+    from skitai.saddle.endpoints import Endpoint
     from skitai.saddle.templates import Templates
 
 LimitValues: TypeAlias = tuple[Any, Any, Any]
@@ -125,7 +128,10 @@ class Saddle(Saddlery):
             was = Was(self, environ, None)
             services.framework = was
         current.set(was)
-        return respond(was, start_response)
+        answer = respond(was, start_response)
+        if services is None and type(answer) is list:
+            current.set(None)  # the thread would keep the request alive until it gets another one
+        return answer
 
     # -- settings
 
@@ -202,7 +208,7 @@ class Saddle(Saddlery):
         """Return the URL of a view of this application, or of another one where ``name`` says so.
 
         Args:
-            script_name: Mount point of this application, as in an environ.
+            script_name: Mount point of this application, as in an environ; without a request decoded.
             was: The request that asks, None outside of any.
             name: As for ``was.ab``.
             args: Arguments of the view in order.
@@ -217,13 +223,16 @@ class Saddle(Saddlery):
             if not isinstance(other, Saddle):
                 raise BuildError(f"no Saddle application is mounted at {point!r}")
             return other.table.builder.build(point.rstrip("/"), name, args, kwargs)
-        prefix = script_name if script_name.isascii() else script_name.encode("latin-1").decode("utf-8", "replace")
-        return self.table.builder.build(prefix, name, args, kwargs)
+        if was is not None and not script_name.isascii():
+            script_name = script_name.encode("latin-1").decode("utf-8", "replace")
+        return self.table.builder.build(script_name, name, args, kwargs)
 
     # -- testing
 
     def test_client(self, point: str = "/", **options: Any) -> Any:
         """Return a client that makes requests to the application through Skitai, without a socket.
+
+        Relative paths start from the directory of the application.
 
         Args:
             point: Where to mount the application.
@@ -231,7 +240,8 @@ class Saddle(Saddlery):
         """
         from skitai.testing import Client
 
-        return Client({point: self}, **options)
+        module = sys.modules.get(self.import_name or "")
+        return Client({point: self}, origin=vars(module) if module is not None else {}, **options)
 
     # -- what requests need
 
@@ -284,35 +294,47 @@ class Saddle(Saddlery):
     @property
     def skitai_is_async(self) -> Callable[[str, str], bool] | None:
         """Tells by method and path whether coroutines answer a request; None where none ever do."""
-        parts = list(self.below())
+        parts = self._parts()
         if any(part.hooks.any_async or any(route.is_async for route in part.routes) for part in parts):
             return self._is_async
         return None
 
     def skitai_startup(self, wasc: Any) -> None:
         """Call the ``startup`` hooks, those of the application first. Thread: main."""
-        self._started = True
-        for part in self.below():
+        for part in self._parts():
             for hook in part.hooks.startup:
                 hook(wasc)
         Table(self)  # what can not be served is told now, and not with the first request
+        self._started = True
 
     def skitai_reload(self, wasc: Any) -> None:
         """Call the ``onreload`` hooks in the place of ``startup``. Thread: application."""
-        self._started = True
-        for part in self.below():
+        for part in self._parts():
             for hook in part.hooks.onreload:
                 hook(wasc)
         Table(self)
+        self._started = True
 
     def skitai_shutdown(self, wasc: Any) -> None:
-        """Call the ``shutdown`` hooks, those of the application last. Thread: main."""
-        for part in reversed(list(self.below())):
-            for hook in part.hooks.shutdown:
-                hook(wasc)
+        """Call the ``shutdown`` hooks, those of the application last. Thread: main.
+
+        All are called, even where one fails; what the last of these has raised is raised in the end.
+        """
+        with ExitStack() as stack:
+            for part in self._parts():
+                for hook in reversed(part.hooks.shutdown):
+                    stack.callback(hook, wasc)
+
+    def _parts(self) -> list[Saddlery]:
+        """Return the application and what is mounted below it, each once, though it may be mounted at several paths."""
+        return list(dict.fromkeys(self.below()))
 
     def _is_async(self, method: str, path: str) -> bool:
-        return self.table.is_async(method, path)
+        return self.table.is_async(method, path, self._may_ask_users)
+
+    def _may_ask_users(self, endpoint: Endpoint) -> bool:
+        """Tell whether authentication may wait for what ``users`` does: that is nothing for the reactor."""
+        return endpoint.is_guarded(self.authenticate) and not isinstance(self.users, dict)
 
     def _open(self, services: Any) -> None:
         """Be ready for the first request; under another server than Skitai this is the start."""

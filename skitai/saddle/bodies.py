@@ -87,20 +87,25 @@ class AsyncStream:
 
     Args:
         content: The generator, or another asynchronous iterable.
-        finish: Called once when it is closed.
+        finish: Called when it is closed.
+
+    Attributes:
+        silent: Whether it has no pieces, but is closed all the same: so HEAD is answered.
     """
 
-    __slots__ = ("_content", "_finish", "_iterator")
+    __slots__ = ("_finish", "_iterator", "silent")
 
     def __init__(self, content: Any, finish: Callable[[], object]) -> None:
-        self._content = content
         self._finish = finish
         self._iterator = aiter(content)
+        self.silent = False
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
 
     async def __anext__(self) -> bytes:
+        if self.silent:
+            raise StopAsyncIteration
         return _piece(await anext(self._iterator))
 
     async def aclose(self) -> None:
@@ -111,6 +116,28 @@ class AsyncStream:
                 await close()
         finally:
             self._finish()
+
+
+async def in_threads(stream: Stream, call: Callable[..., Any]) -> AsyncIterator[bytes]:
+    """Yield the pieces of a stream on the reactor, each asked for in an application thread; in the end close it there.
+
+    Args:
+        stream: Asking it for a piece may wait.
+        call: ``was.in_thread``.
+    """
+    try:
+        while (piece := await call(next, stream, None)) is not None:
+            yield piece
+    finally:
+        await call(stream.close)
+
+
+def discard(content: Any) -> None:
+    """Close content that will not be sent; that this fails concerns nobody."""
+    try:
+        _close(content)
+    except Exception:
+        pass
 
 
 def _pieces(content: Any) -> Generator[bytes, None, None]:

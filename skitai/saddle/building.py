@@ -70,7 +70,8 @@ class Builder:
         """
         base = quote_path(prefix)
         if isinstance(name, str) and name.startswith("/"):
-            return base + quote_path(name) + _query(kwargs)
+            # Two slashes at the beginning would name a host (RFC 3986 section 4.2).
+            return base + (quote_path(name) if base else "/" + quote_path(name.lstrip("/"))) + _query(kwargs)
         places = self._places.get(name)
         if places is None:
             raise BuildError(f"there is no view {name!r}{self._hint(name)}")
@@ -107,7 +108,7 @@ def _build(place: Place, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tu
         if name in given:
             values[name] = given.pop(name)
             used += 1
-        elif name in signature.defaults:
+        elif signature.defaults.get(name) is not None:
             values[name] = signature.defaults[name]
         else:
             raise BuildError(f"{place.names[0]}: the argument {name} of the path {place.rule.text} is missing")

@@ -6,6 +6,7 @@ coroutine functions on the reactor and has the others called in an application t
 view or any of its hooks is a coroutine function.
 
 What a client did wrong (``PeerError``) is no failure of the application: ``failed_request`` hooks are not asked.
+XML-RPC has a module of its own (``remotecalls``), which runs each call in the same steps.
 
 Layer S. It must not know how endpoints are found. Thread: the one that answers the request.
 """
@@ -16,11 +17,11 @@ import inspect
 from collections.abc import Callable, Generator
 from functools import partial
 from traceback import format_exc
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from skitai.errors import PeerError
-from skitai.saddle.answers import Answer, log_failure, make_answer, make_failure, make_page, text_of
-from skitai.saddle.bodies import is_async_stream
+from skitai.saddle.answers import BODILESS, Answer, log_failure, make_answer, make_failure, make_page
+from skitai.saddle.bodies import AsyncStream, Stream, discard, in_threads, is_async_stream
 from skitai.saddle.endpoints import Endpoint
 from skitai.saddle.response import Response
 
@@ -31,7 +32,8 @@ Step: TypeAlias = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 Steps: TypeAlias = Generator[Step, Any, Any]
 StartResponse: TypeAlias = Callable[..., Any]
 
-_UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+_SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+"""Methods that change nothing (RFC 9110 section 9.2.1); all others need the token where forms are protected."""
 
 
 def respond(was: Was, start_response: StartResponse) -> Any:
@@ -49,28 +51,42 @@ def respond(was: Was, start_response: StartResponse) -> Any:
         request = was.request
         table = was.app.table
         method = request.method
-        if method == "OPTIONS":
-            found = table.options(request)
-            if found is not None:
-                fields, endpoint = found
-                return _send(was, make_answer(was, endpoint, was.response("200 OK", b"", fields)), start_response)
-        elif method == "POST" and request.get_sub_type() == "xml" and _is_remote_call(was):
-            return _respond_remote_call(was, start_response)
+        if method == "OPTIONS" or (method == "POST" and request.get_sub_type() == "xml"):
+            answered = _respond_without_view(was, start_response)
+            if answered is not None:
+                return answered
         endpoint, texts = table.select(request)
         enter(was, endpoint, endpoint.path_args(texts) if texts else {})
         if endpoint.is_async:
             request.load()
-            return was.services.later(_respond_later(was, endpoint, start_response))
+            start = partial(run_later, was, steps(was, endpoint, partial(arguments_of, was, endpoint)))
+            return was.services.later(_respond_later(was, endpoint, start, start_response))
         if endpoint.hooks:
             content = run(steps(was, endpoint, partial(arguments_of, was, endpoint)))
         else:
             content = endpoint.view(was, **arguments_of(was, endpoint))
         if hasattr(content, "__await__") or is_async_stream(content):
             # A plain function has returned a coroutine: that of a function it has wrapped, say.
-            return was.services.later(_send_later(was, endpoint, content, start_response))
-        return _send(was, make_answer(was, endpoint, content), start_response)
+            return was.services.later(_respond_later(was, endpoint, lambda: content, start_response))
+        return send(was, make_answer(was, endpoint, content), start_response)
     except Exception as error:
-        return _fail(was, endpoint, error, start_response)
+        return fail(was, endpoint, error, start_response)
+    except BaseException:  # sys.exit() in a view
+        was.close()
+        raise
+
+
+def _respond_without_view(was: Was, start_response: StartResponse) -> Any:
+    """Answer a request that is none for one view, OPTIONS or XML-RPC; return None where it is one."""
+    if was.request.method == "OPTIONS":
+        found = was.app.table.options(was.request, was.app.authenticate)
+        if found is None:
+            return None
+        fields, endpoint = found
+        return send(was, make_answer(was, endpoint, was.response("200 OK", b"", fields)), start_response)
+    from skitai.saddle import remotecalls
+
+    return remotecalls.respond(was, start_response) if remotecalls.is_call(was) else None
 
 
 def enter(was: Was, endpoint: Endpoint, path_args: dict[str, Any]) -> None:
@@ -84,15 +100,26 @@ def enter(was: Was, endpoint: Endpoint, path_args: dict[str, Any]) -> None:
     request.enter(endpoint.route, path_args)
     was.owner = endpoint.owner
     if app.authenticate if endpoint.authenticate is None else endpoint.authenticate:
-        user = app.authenticator.authenticate(request.method, request.uri, was.env.get("HTTP_AUTHORIZATION", ""))
-        request.user = user
-        was.env["REMOTE_USER"] = was.services.user = user.name
+        authenticate(was)
     if _needs_token(was, endpoint):
         from skitai.saddle import csrf
 
         given = request.get_header(csrf.HEADER_NAME) or request.given.get(csrf.FIELD_NAME)
         if not csrf.verify(was.session, given):
             raise PeerError(403, "the form is not from this site, or it is too old: load it again")
+
+
+def authenticate(was: Was) -> None:
+    """Find out who asks, once for each request: an answer to a challenge of Digest is good for one time.
+
+    Raises:
+        PeerError: The client has not said, or what it says is wrong.
+    """
+    request = was.request
+    if request.user is None:
+        authorization = was.env.get("HTTP_AUTHORIZATION", "")
+        request.user = user = was.app.authenticator.authenticate(request.method, request.uri, authorization)
+        was.env["REMOTE_USER"] = was.services.user = user.name
 
 
 def arguments_of(was: Was, endpoint: Endpoint) -> dict[str, Any]:
@@ -115,7 +142,7 @@ def arguments_of(was: Was, endpoint: Endpoint) -> dict[str, Any]:
 def _needs_token(was: Was, endpoint: Endpoint) -> bool:
     """Tell whether the request must hold the token of the session."""
     protected = was.app.csrf_protect if endpoint.csrf is None else endpoint.csrf
-    return bool(protected) and was.request.method in _UNSAFE
+    return bool(protected) and was.request.method not in _SAFE
 
 
 # -- hooks and view
@@ -143,8 +170,12 @@ def steps(was: Was, endpoint: Endpoint, arguments: Callable[[], dict[str, Any]],
         except Exception as error:
             content = yield from _failed(was, endpoint, hooks.failed, error)
         else:
-            for hook in hooks.finish:
-                yield hook, (was,), {}
+            try:
+                for hook in hooks.finish:
+                    yield hook, (was,), {}
+            except Exception:
+                discard(content.body if isinstance(content, Response) else content)  # another page takes its place
+                raise
         return content
     finally:
         for hook in hooks.teardown:
@@ -156,12 +187,13 @@ def steps(was: Was, endpoint: Endpoint, arguments: Callable[[], dict[str, Any]],
 
 def _failed(was: Was, endpoint: Endpoint, hooks: list[Callable[..., Any]], error: Exception) -> Steps:
     """Ask hooks for the content that takes the place of a failed view's, and raise the error again without any."""
-    if isinstance(error, PeerError) or _is_cancellation(error):
+    if isinstance(error, PeerError) or is_cancellation(was, error):
         raise error
     was.reset_response()
     exc_info = (type(error), error, error.__traceback__)
     for hook in hooks:
         content = yield _while_handling(hook, error), (was, exc_info), {}
+        error.__traceback__ = exc_info[2]
         if content is not None:
             log_failure(was, endpoint, error)
             return content
@@ -189,9 +221,14 @@ def _while_handling(hook: Callable[..., Any], error: Exception) -> Callable[...,
     return call
 
 
-def _is_cancellation(error: BaseException) -> bool:
-    """Tell whether the client has left and the view is given up; Twisted and asyncio have a class each for it."""
-    return type(error).__name__ == "CancelledError"
+def is_cancellation(was: Was, error: Exception) -> bool:
+    """Tell whether the view is given up because the client has left.
+
+    Twisted has a class of that name, and ``concurrent.futures`` another one; what the application itself has cancelled
+    is a failure like others.
+    """
+    has_left = was.env.get("skitai.client_disconnected")
+    return type(error).__name__ == "CancelledError" and has_left is not None and has_left()
 
 
 def run(sequence: Steps) -> Any:
@@ -232,10 +269,11 @@ async def run_later(was: Was, sequence: Steps) -> Any:
 # -- sending
 
 
-def _send(was: Was, answer: Answer, start_response: StartResponse, exc_info: Any = None) -> Any:
+def send(was: Was, answer: Answer, start_response: StartResponse, exc_info: Any = None) -> Any:
+    """Start a response and return its body."""
     status, headers, body = answer
     if was.request.method == "HEAD" and not was.under_skitai:
-        body = _without_body(headers, body)
+        body = _without_body(status, headers, body)
     if exc_info is None:
         start_response(status, headers)
     else:
@@ -243,139 +281,54 @@ def _send(was: Was, answer: Answer, start_response: StartResponse, exc_info: Any
     return body
 
 
-def _without_body(headers: list[tuple[str, str]], body: Any) -> list[bytes]:
+def _without_body(status: str, headers: list[tuple[str, str]], body: Any) -> Any:
     """Close a body that is not sent (RFC 9110 section 9.3.2); some servers would send it."""
-    if isinstance(body, list):
-        if not any(name.lower() == "content-length" for name, _ in headers):
-            headers.append(("Content-Length", str(sum(map(len, body)))))
-    elif hasattr(body, "close"):
-        body.close()
+    if isinstance(body, AsyncStream):
+        body.silent = True
+        return body
+    if not isinstance(body, list):
+        discard(body)
+    elif status[:3] not in BODILESS and not any(name.lower() == "content-length" for name, _ in headers):
+        headers.append(("Content-Length", str(sum(map(len, body)))))
     return []
 
 
-def _fail(was: Was, endpoint: Endpoint | None, error: Exception, start_response: StartResponse) -> Any:
+def fail(was: Was, endpoint: Endpoint | None, error: Exception, start_response: StartResponse) -> Any:
     """Answer a request that something has gone wrong with."""
     try:
         was.reset_response()
         answer = make_failure(was, endpoint, error)
     except Exception as second:
         # Of the session, which is written at the end even of a failed page, or of the failure itself.
-        answer = make_page(was, 500, "", second)
-    return _send(was, answer, start_response, (type(error), error, error.__traceback__))
+        log_failure(was, endpoint, second)
+        was.close()
+        answer = make_page(was, 500, "", second, show=was.app.debug)
+    return send(was, answer, start_response, (type(error), error, error.__traceback__))
 
 
-async def _respond_later(was: Was, endpoint: Endpoint, start_response: StartResponse) -> Any:
-    """Run an endpoint on the reactor and answer."""
+async def _respond_later(was: Was, endpoint: Endpoint, start: Callable[[], Any], start_response: StartResponse) -> Any:
+    """Await the content of an answer, and answer.
+
+    Args:
+        was: The request.
+        endpoint: What answers.
+        start: Returns the content, or what is awaited for it.
+        start_response: As of PEP 3333.
+    """
     try:
-        content = await run_later(was, steps(was, endpoint, partial(arguments_of, was, endpoint)))
-        return _send(was, make_answer(was, endpoint, content), start_response)
+        content = start()
+        while hasattr(content, "__await__"):
+            content = await content
+        status, headers, body = make_answer(was, endpoint, content)
+        if type(body) is Stream and not endpoint.route.is_async:
+            # A view that is no coroutine function may wait for the pieces; only its hooks run on the reactor.
+            body = AsyncStream(in_threads(body, was.services.in_thread), body.close)
+        return send(was, (status, headers, body), start_response)
     except Exception as error:
-        if _is_cancellation(error):
-            was.close()
-            raise
-        return _fail(was, endpoint, error, start_response)
+        if not is_cancellation(was, error):
+            return fail(was, endpoint, error, start_response)
+        was.close()
+        raise
     except BaseException:
         was.close()
         raise
-
-
-async def _send_later(was: Was, endpoint: Endpoint, content: Any, start_response: StartResponse) -> Any:
-    """Await the content that a plain function has returned, and answer."""
-    try:
-        while hasattr(content, "__await__"):
-            content = await content
-        return _send(was, make_answer(was, endpoint, content), start_response)
-    except Exception as error:
-        if _is_cancellation(error):
-            was.close()
-            raise
-        return _fail(was, endpoint, error, start_response)
-
-
-# -- XML-RPC
-
-
-def _is_remote_call(was: Was) -> bool:
-    if was.request.get_content_type() not in ("text/xml", "application/xml"):
-        return False
-    from skitai.saddle import xmlrpc
-
-    return xmlrpc.is_call(was.request.body)
-
-
-def _respond_remote_call(was: Was, start_response: StartResponse) -> Any:
-    from skitai.saddle import xmlrpc
-
-    table = was.app.table
-    plan = xmlrpc.read(was.request.body, table.method_names)
-    if plan.refusal is not None:
-        was.services.log(f"XML-RPC: {plan.refusal.faultString}", "warning")
-    endpoints = [table.by_method_name(call.method) for call in plan.calls]
-    if any(endpoint is not None and endpoint.is_async for endpoint in endpoints):
-        return was.services.later(_answer_calls_later(was, plan, endpoints, start_response))
-    outcomes: list[Any] = []
-    for call, endpoint in zip(plan.calls, endpoints, strict=True):
-        try:
-            outcomes.append(_unpacked(run(_call_steps(was, endpoint, call))))
-        except Exception as error:
-            outcomes.append(_outcome(was, call.method, error))
-    return _send_outcomes(was, plan, outcomes, start_response)
-
-
-async def _answer_calls_later(was: Was, plan: Any, endpoints: list[Endpoint | None], start_response: Any) -> Any:
-    outcomes: list[Any] = []
-    try:
-        for call, endpoint in zip(plan.calls, endpoints, strict=True):
-            try:
-                outcomes.append(_unpacked(await run_later(was, _call_steps(was, endpoint, call))))
-            except Exception as error:
-                if _is_cancellation(error):
-                    raise
-                outcomes.append(_outcome(was, call.method, error))
-        return _send_outcomes(was, plan, outcomes, start_response)
-    except PeerError as error:
-        return _fail(was, None, error, start_response)
-
-
-def _call_steps(was: Was, endpoint: Endpoint | None, call: Any) -> Steps:
-    """Yield what is to be called for one XML-RPC call."""
-    from skitai.saddle import xmlrpc
-
-    if endpoint is None or not endpoint.takes("POST"):
-        raise xmlrpc.MethodNotFound(call.method)
-    enter(was, endpoint, {})
-    arguments = endpoint.signature.bind_positions(call.params)
-    return (yield from steps(was, endpoint, lambda: arguments))
-
-
-def _outcome(was: Was, method: str, error: Exception) -> Exception:
-    """Return an exception as the outcome of a call; raise it where it is that of the whole request."""
-    if hasattr(error, "challenges"):
-        raise error  # a client that must authenticate itself is told so by HTTP
-    if isinstance(error, PeerError):
-        was.services.log(f"XML-RPC method {method}: {error}", "warning")
-    return error
-
-
-def _unpacked(content: Any) -> Any:
-    """Return the value that a view has answered an XML-RPC call with.
-
-    Raises:
-        PeerError: It has answered with the status of an error.
-    """
-    if not isinstance(content, Response):
-        return content
-    if content.status_code >= 400:
-        raise PeerError(content.status_code, content.status[4:])
-    return content.body
-
-
-def _send_outcomes(was: Was, plan: Any, outcomes: list[Any], start_response: StartResponse) -> Any:
-    from skitai.saddle import xmlrpc
-
-    def _report(call: Any, error: BaseException) -> None:
-        was.services.log(f"the XML-RPC method {call.method} has failed\n{text_of(error)}", "error")
-
-    body = xmlrpc.write(plan, outcomes, was.app.debug, _report)
-    response = was.response("200 OK", body, [("Content-Type", "text/xml")])
-    return _send(was, make_answer(was, None, response), start_response)

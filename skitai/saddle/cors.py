@@ -27,10 +27,10 @@ MAX_REQUESTED_SIZE: Final = 4096
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 # Serialized origins (RFC 6454 section 6.2): nothing after the port. Other schemes than HTTP's are those of browser
-# extensions and applications made of web pages.
+# extensions and applications made of web pages. No host has a "*": in a setting it would be meant as a pattern.
 _ORIGIN: Final = re.compile(
     r"(?P<scheme>[A-Za-z][A-Za-z0-9+\-.]*)://"
-    r"(?P<host>[A-Za-z0-9\-._~!$&'()*+;=%]+|\[[0-9A-Fa-f:.]+\])"
+    r"(?P<host>[A-Za-z0-9\-._~!$&'()+;=%]+|\[[0-9A-Fa-f:.]+\])"
     r"(?::(?P<port>[0-9]{1,5}))?"
 )
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}

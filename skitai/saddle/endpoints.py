@@ -111,6 +111,14 @@ class Endpoint:
         """Tell whether the route takes a method."""
         return self.methods is None or method in self.methods
 
+    def is_guarded(self, by_default: bool) -> bool:
+        """Tell whether clients must authenticate themselves.
+
+        Args:
+            by_default: Whether they must where the route does not say.
+        """
+        return by_default if self.authenticate is None else self.authenticate
+
     def takes_type(self, content_type: str) -> bool:
         """Tell whether the route takes bodies of a media type."""
         return self.content_types is None or content_type in self.content_types
@@ -169,20 +177,30 @@ class Table:
             types = ", ".join(sorted(refused.content_types or ()))
             raise Refusal(415, f"this takes {types}", endpoint=refused)
         if allowed:
-            raise Refusal(405, f"{method} is not allowed here", [("Allow", ", ".join(sorted(allowed)))])
+            fields = [("Allow", ", ".join(sorted(allowed)))]
+            raise Refusal(405, f"{method} is not allowed here", fields, self._first(request.path))
         self._redirect(request)
         raise Refusal(404, "")
 
+    def _first(self, path: str) -> Endpoint | None:
+        found = self.router.best(path)
+        return cast(Endpoint, found.routes[0]) if found is not None else None
+
     def _redirect(self, request: Request) -> None:
-        if self.router.redirects(request.path):
+        endpoint = None if request.path.endswith("/") else self._first(request.path + "/")
+        if endpoint is not None:
             url = quote_path(request.decoded_script_name + request.path) + "/"
             query = request.environ.get("QUERY_STRING")
             # Two slashes at the beginning would name a host (RFC 3986 section 4.2).
             location = "/" + url.lstrip("/") + (f"?{query}" if query else "")
-            raise Refusal(301, "", [("Location", location)])
+            raise Refusal(301, "", [("Location", location)], endpoint)
 
-    def options(self, request: Request) -> tuple[list[tuple[str, str]], Endpoint] | None:
+    def options(self, request: Request, guarded: bool) -> tuple[list[tuple[str, str]], Endpoint] | None:
         """Return what answers an OPTIONS request: header fields, and the endpoint they speak of.
+
+        Args:
+            request: The request.
+            guarded: Whether clients must authenticate themselves where routes do not say otherwise.
 
         Returns:
             None where a view answers, because its route takes OPTIONS and nothing else, from everybody.
@@ -195,7 +213,7 @@ class Table:
         if not taking:
             self.select(request)  # raises the refusal
             raise Refusal(404, "")
-        if taking[0].methods == frozenset({"OPTIONS"}) and not taking[0].authenticate:
+        if taking[0].methods == frozenset({"OPTIONS"}) and not taking[0].is_guarded(guarded):
             return None
         allowed = set(METHODS) if any(item.methods is None for item in endpoints) else set()
         allowed.update(*(item.methods or () for item in endpoints))
@@ -207,10 +225,20 @@ class Table:
             fields += endpoint.cors.preflight(request.get_header("Origin"), wanted, asked, sorted(allowed))
         return fields, endpoint
 
-    def by_method_name(self, name: str) -> Endpoint | None:
-        """Return the endpoint of an XML-RPC method: "a.b" is the route "/a/b"."""
-        found = self.router.best("/" + name.replace(".", "/"))
-        return cast(Endpoint, found.routes[0]) if found is not None and not found.texts else None
+    def by_method_name(self, name: str, content_type: str) -> Endpoint | None:
+        """Return the endpoint of an XML-RPC method, None for none: "a.b" is the route "/a/b" or "/a/b/".
+
+        Args:
+            name: Name of the method.
+            content_type: Media type of the request.
+        """
+        path = "/" + name.replace(".", "/")
+        for found in (self.router.best(path), self.router.best(path + "/")):
+            for target in found.routes if found is not None and not found.texts else ():
+                endpoint = cast(Endpoint, target)
+                if endpoint.takes("POST") and endpoint.takes_type(content_type):
+                    return endpoint
+        return None
 
     @property
     def method_names(self) -> dict[str, str]:
@@ -223,16 +251,25 @@ class Table:
         names = {}
         for endpoint in self.endpoints:
             rule = endpoint.rule
-            if not rule.parameters and endpoint.takes("POST") and rule.text != "/":
+            if rule.parameters or rule.text == "/" or not endpoint.takes("POST"):
+                continue
+            if endpoint.takes_type("text/xml") or endpoint.takes_type("application/xml"):
                 names[rule.text.strip("/").replace("/", ".")] = inspect.getdoc(endpoint.view) or ""
         return names
 
-    def is_async(self, method: str, path: str) -> bool:
-        """Tell whether coroutines answer a request without a body."""
+    def is_async(self, method: str, path: str, waits: Callable[[Endpoint], bool]) -> bool:
+        """Tell whether nothing but coroutines answers a request without a body.
+
+        Args:
+            method: The method.
+            path: Below the mount point, as in an environ.
+            waits: Tells whether what is checked before an endpoint is run may wait for something.
+        """
         found = self.router.best(path if path.isascii() else _decoded(path))
         if found is None or method == "OPTIONS":
             return False
-        return any(cast(Endpoint, item).is_async and cast(Endpoint, item).takes(method) for item in found.routes)
+        endpoints = [endpoint for item in found.routes if (endpoint := cast(Endpoint, item)).takes(method)]
+        return bool(endpoints) and all(endpoint.is_async and not waits(endpoint) for endpoint in endpoints)
 
 
 def _decoded(path: str) -> str:

@@ -39,6 +39,9 @@ class Loader(jinja2.FileSystemLoader):
             jinja2.TemplateNotFound: There is no such file, or the name leads out of the directory.
             ValueError: It is not UTF-8.
         """
+        if template.endswith("/"):
+            # Jinja2 drops it when it looks for the file, not when it looks whether the suffix is one to escape for.
+            raise not_found(template, self.searchpath[0])
         try:
             return super().get_source(environment, template)
         except jinja2.TemplateNotFound:

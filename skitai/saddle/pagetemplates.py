@@ -83,7 +83,7 @@ class PageTemplates:
         if found is not None and not self.auto_reload:
             return found
         with self._lock:
-            if "\0" in path or not os.path.isfile(path):
+            if not os.path.isfile(path):
                 self._cache.pop(path, None)
                 return None
             found = self._cache.get(path) or self._make(path)

@@ -247,14 +247,16 @@ class Request:
 
     @property
     def loaded_args(self) -> dict[str, Any]:
-        """The arguments as far as somebody has asked for them."""
-        return self._args if self._args is not None else self.path_args
+        """The arguments as far as they have been read: nothing is read for this."""
+        if self._args is not None:
+            return self._args
+        return {**(self._form.values if self._form is not None else {}), **self.path_args}
 
     def _read_form(self) -> Form:
         if self._form is None:
             environ = self.environ
-            if self.get_content_type() != _FORMS[1]:
-                # The body stays there for who asks for it too.
+            # The body of a form of several parts is read into memory for who has asked for it before, and nobody else.
+            if self._body is not None or self.get_content_type() != _FORMS[1]:
                 body = self.body
                 environ = {**environ, "wsgi.input": BytesIO(body), "CONTENT_LENGTH": str(len(body))}
             self._form = self._once(lambda: read_form(environ, self._limits()))

@@ -19,6 +19,9 @@ from skitai.saddle.rules import FLOAT, INTEGER, PATH, TEXT, Converter, Rule
 MAX_SEGMENTS: Final = 256
 """Segments that are looked at one by one; a path with more of them can only be a rest."""
 
+MAX_MIXED_LENGTH: Final = 512
+"""Characters of a segment that mixes text and parameters: of several parameters each length may have to be tried."""
+
 _TYPED: Final = (INTEGER, FLOAT, TEXT)
 _PATTERNS: Final = {converter.name: re.compile(converter.pattern) for converter in (INTEGER, FLOAT)}
 
@@ -135,10 +138,6 @@ class Router:
         """Return the first that ``find`` yields, None for nothing."""
         return self._fixed.get(path) or next(self._walk(path), None)
 
-    def redirects(self, path: str) -> bool:
-        """Tell whether a path leads nowhere because the slash at its end is missing."""
-        return not path.endswith("/") and next(self.find(path + "/"), None) is not None
-
 
 def _walk(node: _Node, segments: list[str], depth: int, texts: tuple[str, ...]) -> Iterator[Found]:
     # As long as there is only one way, it is followed without a generator for each segment.
@@ -157,7 +156,7 @@ def _walk(node: _Node, segments: list[str], depth: int, texts: tuple[str, ...]) 
     if child is not None:
         yield from _walk(child, segments, depth + 1, texts)
     for pattern, child in node.mixed:
-        match = pattern.fullmatch(segment)
+        match = pattern.fullmatch(segment) if len(segment) <= MAX_MIXED_LENGTH else None
         if match is not None:
             yield from _walk(child, segments, depth + 1, texts + match.groups())
     if segment:

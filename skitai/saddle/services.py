@@ -123,11 +123,11 @@ class Standalone:
         try:
             result = loop.run_until_complete(coroutine)
         except BaseException:
-            loop.close()
+            _end(loop)
             raise
         if hasattr(result, "__aiter__"):
             return _Pulled(loop, result)
-        loop.close()
+        _end(loop)
         return result
 
     async def in_thread(self, function: Callable[..., Any], *args: Any) -> Any:
@@ -166,7 +166,20 @@ class _Pulled:
         try:
             self._loop.run_until_complete(self._pieces.aclose())  # type: ignore[attr-defined]
         finally:
-            self._loop.close()
+            _end(self._loop)
+
+
+def _end(loop: asyncio.AbstractEventLoop) -> None:
+    """Close a loop; what a view has begun in it and left ends first."""
+    try:
+        tasks = asyncio.all_tasks(loop)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        loop.run_until_complete(loop.shutdown_asyncgens())
+    finally:
+        loop.close()
 
 
 def _registered(name: str, owner: str) -> Any:

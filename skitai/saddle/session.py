@@ -60,7 +60,8 @@ class Session(Store[dict[str, Any]], NamedValues[Any]):
             domain: Domain of its cookie; None for this host alone.
             secure: Whether the cookie is sent over TLS only; None for yes where the request came over TLS.
             http_only: Whether scripts can not read the cookie; None for yes.
-            session_timeout: Seconds without use after which it ends; None for the application's.
+            session_timeout: Seconds without use after which it ends; None for what it was written with, else the
+                application's.
 
         Raises:
             ConfigError: There is no securekey.

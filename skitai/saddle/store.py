@@ -2,7 +2,8 @@
 
 A ``Store`` has one current ``Slot``; ``mount`` makes another the current one for the rest of the request. A slot is
 opened when it is first used and written back by the subclass's ``commit``. The text inside the seal is
-two lines of JSON: when it was written, in seconds, with the address of the client that changed it last; and the data.
+two lines of JSON: when it was written, in seconds, the address of the client that changed it last, and its timeout; and
+the data.
 
 It must not know requests, responses and what the data means. Layer S. Thread: any, one at a time.
 """
@@ -27,7 +28,7 @@ DEFAULT_TIMEOUT: Final = 1200
 _MAX_ADDRESS_SIZE: Final = 64
 _MAX_KNOWN_KEYS: Final = 1000
 _NO_ADDRESS: Final = re.compile(r"[^0-9A-Za-z.:%_-]")
-_HEAD_SIZE: Final = _MAX_ADDRESS_SIZE + 20
+_HEAD_SIZE: Final = _MAX_ADDRESS_SIZE + 40
 _NAME: Final = re.compile(r"[0-9A-Za-z_.-]{1,64}")
 
 Data = TypeVar("Data", bound="dict[str, Any] | list[Any]")
@@ -130,7 +131,8 @@ class Store(ABC, Generic[Data]):
 
         Args:
             name: Its name; None for the default one. The securekey of a named one is that which the application has
-                mounted it with, in this request or an earlier one of this process; else its own.
+                mounted it with, in this request or an earlier one of this process; else its own. The timeout is that
+                which it was written with.
         """
         slot = self._slots.get(name)
         if slot is None:
@@ -210,7 +212,10 @@ class Store(ABC, Generic[Data]):
         return key
 
     def _open(self, name: str | None, key: str, timeout: int | None = None) -> Slot[Data]:
-        """Read a store from its cookie; one that is missing, forged or no longer valid is empty."""
+        """Read a store from its cookie; one that is missing, forged or no longer valid is empty.
+
+        Without ``timeout`` a named one keeps that which it was written with: not all who use it know it.
+        """
         seal = make_seal(key)
         settings = self._settings
         slot = Slot(
@@ -229,7 +234,9 @@ class Store(ABC, Generic[Data]):
         if opened is not None:
             # What opens is what this version wrote.
             head, _, written = opened.partition(b"\n")
-            slot.stamp, address = loads(head)
+            slot.stamp, address, kept = loads(head)
+            if timeout is None and name is not None:
+                slot.timeout = kept
             data = self._restore(loads(written), slot)
             if data is not None:
                 slot.data, slot.written, slot.address = data, written, address
@@ -245,7 +252,7 @@ class Store(ABC, Generic[Data]):
             expires: Seconds that the browser keeps the cookie, or "never".
         """
         now = int(self._settings.now())
-        sealed = slot.seal.close(self.noun, slot.cookie_name, dumps([now, address]) + b"\n" + text)
+        sealed = slot.seal.close(self.noun, slot.cookie_name, dumps([now, address, slot.timeout]) + b"\n" + text)
         slot.written, slot.stamp, slot.address, slot.claimed = text, now, address, False
         self._cookie.set(
             slot.cookie_name, sealed, expires, slot.path, slot.domain, slot.secure, slot.http_only, same_site="Lax"

@@ -12,10 +12,10 @@ them, in their order, in a thread or as coroutines, and ``write`` makes the answ
             outcomes.append(error)
     answer = xmlrpc.write(plan, outcomes, debug=debug, report=log)
 
-``answer`` is this for views that are not awaited. Whatever the body is, the answer is a ``methodResponse``; its HTTP
-status is 200 and its content type ``text/xml``. Faults have the codes of the "Specification for Fault Code
-Interoperability": what a view raises becomes one as ``fault_of`` says. ``system.multicall`` and the introspection are
-answered here; ``system.multicall`` is up to 1,000 calls that succeed or fail each for itself.
+Whatever the body is, the answer is a ``methodResponse``; its HTTP status is 200 and its content type ``text/xml``.
+Faults have the codes of the "Specification for Fault Code Interoperability": what a view raises becomes one as
+``fault_of`` says. ``system.multicall`` and the introspection are answered here; ``system.multicall`` is up to 1,000
+calls that succeed or fail each for itself.
 
 It must not know how a method finds its view, nor WSGI.
 
@@ -163,33 +163,6 @@ def write(plan: Plan, outcomes: Sequence[object], debug: bool = False, report: R
     [(value, failed)] = pieces
     body = f"<fault>{value}</fault>" if failed else f"<params><param>{value}</param></params>"
     return f"{_HEAD}<methodResponse>{body}</methodResponse>".encode()
-
-
-def answer(
-    body: bytes,
-    call: Callable[[str, tuple[Any, ...]], object],
-    methods: Methods | None = None,
-    debug: bool = False,
-    report: Report | None = None,
-) -> bytes:
-    """Return the answer of a body, running its calls here and now.
-
-    Args:
-        body: The body, whose size was bounded.
-        call: Runs the view of a method with parameters and returns what it returns. What it raises is a fault:
-            see ``fault_of``.
-        methods: What introspection tells of; None: there is no introspection.
-        debug: Whether the client is told what went wrong in the application.
-        report: Told of each call that failed for a reason that is not the client's, or returned what can not be sent.
-    """
-    plan = read(body, methods)
-    outcomes: list[object] = []
-    for each in plan.calls:
-        try:
-            outcomes.append(call(each.method, each.params))
-        except Exception as error:
-            outcomes.append(error)
-    return write(plan, outcomes, debug, report)
 
 
 def fault_of(error: BaseException, debug: bool = False) -> Fault:

@@ -51,6 +51,7 @@ class Client:
         piece_size: Most bytes that the server gets, and the client gets, at once: 1 for one byte at a time, 0 for all.
         cookies: Whether cookies that applications set are kept and sent with later requests, as a browser does.
         secure: Whether requests come over TLS, as far as applications see (``wsgi.url_scheme`` is "https").
+        origin: Globals of the module whose directory relative paths start from; those of the caller when None.
         settings: Options of the server by name, as for ``skitai.run()``.
 
     Relative paths are relative to the directory of the file that makes the client. ``close()``, or the end of a
@@ -88,9 +89,10 @@ class Client:
         piece_size: int = 0,
         cookies: bool = True,
         secure: bool = False,
+        origin: dict[str, Any] | None = None,
         **settings: Any,
     ) -> None:
-        origin = sys._getframe(1).f_globals
+        origin = sys._getframe(1).f_globals if origin is None else origin
         self.piece_size = piece_size
         self.cookies = Cookies(self._now)
         self._keeps_cookies = cookies
@@ -115,30 +117,7 @@ class Client:
         if isinstance(self.workers, SteppingWorkers):
             self.workers.max_queued = self.settings.max_queued
         self.runner = CoroutineRunner(self.workers, start)
-        host = Host(self.settings, self.workers, self.close, runtime=self.runner)
-        services = Services(
-            self.workers,
-            self.settings.limits,
-            self.settings.compression,
-            self.settings.threads,
-            self.errors,
-            host.enter,
-        )
-        log_format: Any = self.settings.access_log_format
-        self._access_log = AccessLog(self._log.append, self.reactor, log_format, self._now)
-        before = declare.replace(declaration)
-        try:
-            dispatch = dispatcher(self.settings, declaration, services, host)
-        finally:
-            declare.replace(before)
-        hosts = [mount.host for mount in declaration.mounts if mount.host]
-        self._hosts = [name for host in hosts for name in host_names(host)]
-        self.factory = ServerFactory(
-            dispatch, self.settings.limits, self.reactor, self.workers, self._access_log.record, self._now
-        )
-        host.traffic = self.factory
-        host.start()
-        self._at_close.append(host.end)
+        self._start(declaration)
 
     # -- requests
 
@@ -265,6 +244,33 @@ class Client:
         self.close()
 
     # -- inside
+
+    def _start(self, declaration: declare.Declaration) -> None:
+        """Put the server together as ``skitai.server`` does, and start the applications."""
+        host = Host(self.settings, self.workers, self.close, runtime=self.runner)
+        services = Services(
+            self.workers,
+            self.settings.limits,
+            self.settings.compression,
+            self.settings.threads,
+            self.errors,
+            host.enter,
+        )
+        log_format: Any = self.settings.access_log_format
+        self._access_log = AccessLog(self._log.append, self.reactor, log_format, self._now)
+        before = declare.replace(declaration)
+        try:
+            dispatch = dispatcher(self.settings, declaration, services, host)
+        finally:
+            declare.replace(before)
+        hosts = [mount.host for mount in declaration.mounts if mount.host]
+        self._hosts = [name for host in hosts for name in host_names(host)]
+        self.factory = ServerFactory(
+            dispatch, self.settings.limits, self.reactor, self.workers, self._access_log.record, self._now
+        )
+        host.traffic = self.factory
+        host.start()
+        self._at_close.append(host.end)
 
     def _now(self) -> float:
         return EPOCH + self.reactor.seconds() - 1

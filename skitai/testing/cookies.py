@@ -181,7 +181,8 @@ def _expiry(attributes: dict[str, str], now: float) -> float | None:
     """Return when a cookie ends: Max-Age counts before Expires."""
     age = attributes.get("max-age", "")
     if _NUMBER.fullmatch(age):
-        return now + int(age[:12]) if int(age) > 0 else 0.0
+        seconds = int(age[:12])
+        return now + seconds if seconds > 0 else 0.0
     if "expires" not in attributes:
         return None
     return cast("float | None", http2time(attributes["expires"]))

@@ -27,7 +27,8 @@ def encode_upload(data: Mapping[str, object], files: Files) -> tuple[bytes, str]
     Raises:
         ValueError: Something is no file.
     """
-    parts = [b"%b\r\n\r\n%b\r\n" % (_disposition(name), str(value).encode()) for name, value in _flat(data)]
+    fields = _flat({name: list(value) if isinstance(value, tuple) else value for name, value in data.items()})
+    parts = [b"%b\r\n\r\n%b\r\n" % (_disposition(name), str(value).encode()) for name, value in fields]
     for name, upload in _flat(files):
         filename, content, mimetype = _opened(name, upload)
         head = _disposition(name, filename)

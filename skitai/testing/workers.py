@@ -10,9 +10,11 @@ from __future__ import annotations
 import contextvars
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
 
 from skitai.web.workers import Job
 
@@ -59,6 +61,10 @@ class InlineWorkers:
     def in_reactor(self) -> bool:
         """Return True: jobs run in the reactor's thread."""
         return True
+
+    def block(self, function: Callable[..., Deferred[Any]], *args: object) -> Any:
+        """Refuse: jobs run in the reactor's thread, which must not wait."""
+        raise RuntimeError("the reactor thread must not wait")
 
     def busy(self) -> list[tuple[Job, float]]:
         """Return an empty list: nobody looks while a job runs."""
@@ -134,6 +140,24 @@ class SteppingWorkers:
     def in_reactor(self) -> bool:
         """Tell whether the caller is not a job."""
         return self._running is None
+
+    def block(self, function: Callable[..., Deferred[Any]], *args: object) -> Any:
+        """Call ``function`` and return what its Deferred fires with, which must be at once: nothing else runs here.
+
+        Raises:
+            RuntimeError: It does not fire; the job would wait for ever.
+        """
+        outcome: list[Any] = []
+        running, self._running = self._running, None  # what it calls is in the reactor's thread
+        try:
+            function(*args).addBoth(outcome.append)
+        finally:
+            self._running = running
+        if not outcome:
+            raise RuntimeError("what the job waits for can not happen: the test has one thread")
+        if isinstance(outcome[0], Failure):
+            outcome[0].raiseException()
+        return outcome[0]
 
     def busy(self) -> list[tuple[Job, float]]:
         """Return the job that is running and since how many seconds of the clock."""

@@ -9,9 +9,25 @@ Layer 3: what is in here reaches the outside world for applications, and knows n
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
 from typing import Any
 
 from skitai.was import context as _context
+
+
+class _Services(ModuleType):
+    """The class of this package: what code sets is set at its own request, and never for all of them."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name.startswith("__") or isinstance(value, ModuleType):  # Python itself: the submodules, for one
+            super().__setattr__(name, value)
+        else:
+            context = _context.current.get()
+            setattr(_context.OUTSIDE if context is None else context, name, value)
+
+
+sys.modules[__name__].__class__ = _Services
 
 
 def __getattr__(name: str) -> Any:

@@ -286,11 +286,15 @@ class _Bridge:
 def _wait(deferred: Deferred[Any], loop: asyncio.AbstractEventLoop) -> Generator[Any, Any, None]:
     """Wait for a Deferred in a task; raise what it fails with.
 
-    Its result stays in it, because there ``await`` finds it: ``Deferred.asFuture`` would take it away.
+    Its result stays in it, because there ``await`` finds it: ``Deferred.asFuture`` would take it away. One that takes
+    its time to end when it is cancelled, because a thread works for it, is waited for, unless it is cancelled twice.
     """
     woken: asyncio.Future[Failure | None] = loop.create_future()
+    fired = False
 
     def _fired(result: Any) -> Any:
+        nonlocal fired
+        fired = True
         failure = result if isinstance(result, Failure) else None
         if not woken.done():
             woken.set_result(failure)
@@ -301,6 +305,9 @@ def _wait(deferred: Deferred[Any], loop: asyncio.AbstractEventLoop) -> Generator
         failure = yield from woken
     except asyncio.CancelledError:
         deferred.cancel()
+        if not fired:
+            woken = loop.create_future()
+            yield from woken
         raise
     if failure is not None:
         raise _error_of(failure)

@@ -14,7 +14,7 @@ for what says otherwise.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterator
-from contextvars import Context, copy_context
+from contextvars import Context, ContextVar, copy_context
 from time import monotonic
 from typing import Any, Final, NoReturn, Protocol, TypeAlias
 
@@ -32,11 +32,14 @@ BUSY: Final = "all application threads are busy and the queue before them is ful
 Start: TypeAlias = Callable[[Coroutine[Any, Any, Any]], "Deferred[Any]"]
 """Runs a coroutine; the Deferred fires when it has ended, and cancelling it cancels what the coroutine waits for."""
 
+_answered: ContextVar[Exchange | None] = ContextVar("skitai.web.later", default=None)
+"""The exchange that the running coroutine answers."""
+
 _log = Logger(namespace="skitai.app")
 
 
 class Answer(Protocol):
-    """What a coroutine needs of the turn that it answers (``skitai.web.wsgi``). Its ``str`` names it in the log."""
+    """What a coroutine needs of the turn that it answers (``skitai.web.turn``). Its ``str`` names it in the log."""
 
     exchange: Exchange
 
@@ -131,7 +134,8 @@ class CoroutineRunner:
 
         Returns:
             Fires with what it returns or raises. Cancelled in the queue, it is not called; cancelled later, its result
-            is dropped.
+            is dropped. Where that is because the client has left, it fails only when the function has ended: what the
+            coroutine does to clean up does not meet it in another thread.
 
         Raises:
             PeerError: All threads are busy and the queue before them is full; the client gets 503.
@@ -154,9 +158,9 @@ class CoroutineRunner:
         return ended
 
     def busy(self) -> list[tuple[Answer, float]]:
-        """Return the turns whose coroutines have not ended, and since how many seconds they run."""
+        """Return the turns whose coroutines have not ended, and since how many seconds they run. Thread: any."""
         now = monotonic()
-        return [(turn, now - since) for turn, since in self._open.items()]
+        return [(turn, now - since) for turn, since in list(self._open.items())]
 
     def idle(self) -> Deferred[None]:
         """Return what fires when no coroutine runs, with those counted that begin meanwhile."""
@@ -179,6 +183,7 @@ class CoroutineRunner:
 
 async def _answer(turn: Answer, coroutine: Coroutine[Any, Any, Any]) -> None:
     """Await the coroutine of an application and send what it returns."""
+    _answered.set(turn.exchange)
     try:
         result = await coroutine
         if hasattr(type(result), "__aiter__"):
@@ -221,7 +226,7 @@ def _failed(failure: Failure, turn: Answer) -> None:
 class _Call:
     """A function that a coroutine calls in an application thread. A job."""
 
-    __slots__ = ("_args", "_context", "_function", "_workers", "result")
+    __slots__ = ("_args", "_cancelled", "_context", "_function", "_workers", "result")
 
     def __init__(self, workers: WorkerPool, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
         self._workers = workers
@@ -229,6 +234,8 @@ class _Call:
         self._args = args
         self._context = copy_context()
         self.result: Deferred[Any] = Deferred(self._cancel)
+        self.result.addCallback(self._unless_cancelled)
+        self._cancelled: Deferred[Any] | None = None  # takes the place of the result, and fails when the function ends
 
     def __str__(self) -> str:
         name = getattr(self._function, "__qualname__", None) or repr(self._function)
@@ -248,12 +255,22 @@ class _Call:
         else:
             self._workers.to_reactor(self._deliver, result)
 
-    def _cancel(self, result: object) -> None:
-        self._workers.cancel(self)
+    def _cancel(self, result: Deferred[Any]) -> None:
+        exchange = self._context.get(_answered)
+        if not self._workers.cancel(self) and exchange is not None and exchange.phase == GONE:
+            self._cancelled = Deferred()
+            result.callback(None)
+
+    def _unless_cancelled(self, result: Any) -> Any:
+        return result if self._cancelled is None else self._cancelled
 
     def _deliver(self, result: Any) -> None:
-        if not self.result.called:
-            self.result.callback(result)
+        cancelled, self._cancelled = self._cancelled, None
+        if cancelled is None:
+            if not self.result.called:
+                self.result.callback(result)
+        elif not cancelled.called:  # or it was cancelled twice
+            cancelled.errback(CancelledError())
 
 
 def _refuse_deferred(call: _Call) -> NoReturn:

@@ -4,6 +4,10 @@ Application threads are long-running loops in the reactor's thread pool, fed by 
 append and one token instead of a ``callInThread`` each. What threads have for the reactor is collected, and the reactor
 is woken once a batch.
 
+A thread that waits for something on the reactor (``block``) burns no time of the processor, so another one runs in its
+place meanwhile. When it goes on there is one thread too many; the next one that would take a job ends instead, or takes
+the place of the next one that waits.
+
 Nothing else in Skitai calls ``callFromThread`` or ``callInThread``. It must not know what a job is.
 """
 
@@ -15,10 +19,11 @@ from collections import deque
 from collections.abc import Callable
 from queue import SimpleQueue
 from time import monotonic
-from typing import Protocol
+from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFromThreads
+from twisted.internet.threads import blockingCallFromThread
 from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 
@@ -56,13 +61,20 @@ class Workers:
         pool: The reactor's thread pool, large enough for ``threads`` more.
         threads: How many loops to run; 0 runs every job at once in the reactor thread.
         max_queued: How many jobs may wait for a thread.
+        max_extra: How many more loops may run in the place of threads that wait.
     """
 
-    def __init__(self, reactor: IReactorFromThreads, pool: ThreadPool, threads: int, max_queued: int) -> None:
+    def __init__(
+        self, reactor: IReactorFromThreads, pool: ThreadPool, threads: int, max_queued: int, max_extra: int = 0
+    ) -> None:
         self._reactor = reactor
         self._pool = pool
         self._threads = threads
         self._max_queued = max_queued
+        self._max_extra = max_extra
+        self._lock = threading.Lock()
+        self._extra = 0
+        self._surplus = 0
         self._jobs: deque[Job] = deque()
         self._tokens: SimpleQueue[bool] = SimpleQueue()
         self._calls: deque[tuple[Callable[..., object], tuple[object, ...]]] = deque()
@@ -87,12 +99,15 @@ class Workers:
 
         Thread: reactor.
         """
-        self._stopped = Deferred()
-        if not self._loops:
-            self._stopped.callback(None)
-        for _ in range(self._loops):
+        with self._lock:
+            stopped: Deferred[None] = Deferred()
+            self._stopped = stopped
+            loops = self._loops
+        if not loops:
+            stopped.callback(None)
+        for _ in range(loops):
             self._tokens.put(False)
-        return self._stopped
+        return stopped
 
     def submit(self, job: Job) -> bool:
         """Queue ``job``; return False when ``max_queued`` are waiting. Thread: reactor."""
@@ -107,7 +122,7 @@ class Workers:
 
     def _has_idle_thread(self) -> bool:
         """Tell whether some of what is queued does not wait, but is about to be taken."""
-        return len(self._jobs) - self._max_queued < self._threads - len(self._busy)
+        return len(self._jobs) - self._max_queued < self._threads + self._extra - len(self._busy)
 
     def cancel(self, job: Job) -> bool:
         """Take ``job`` out of the queue; return whether it was still there. Thread: reactor."""
@@ -131,6 +146,19 @@ class Workers:
         """Tell whether the caller is the reactor thread. Thread: any."""
         return threading.get_ident() == self._reactor_thread
 
+    def block(self, function: Callable[..., Deferred[Any]], *args: object) -> Any:
+        """Call ``function`` in the reactor and wait for what its Deferred fires with.
+
+        Thread: any but the reactor's. An application thread has another one run in its place meanwhile.
+        """
+        replaced = threading.get_ident() in self._busy and self._replace()
+        try:
+            return blockingCallFromThread(self._reactor, function, *args)
+        finally:
+            if replaced:
+                with self._lock:
+                    self._surplus += 1
+
     def busy(self) -> list[tuple[Job, float]]:
         """Return the jobs that are running and since how many seconds. Thread: any."""
         now = monotonic()
@@ -140,6 +168,29 @@ class Workers:
     def queued(self) -> int:
         """How many jobs wait for a thread."""
         return len(self._jobs)
+
+    def _replace(self) -> bool:
+        """Have another thread run in the place of this one; return False where there must not be more."""
+        with self._lock:
+            if self._surplus:
+                self._surplus -= 1
+                return True
+            if self._extra >= self._max_extra or self._stopped is not None:
+                return False
+            self._extra += 1
+            self._loops += 1
+        self._pool.callInThread(self._loop)
+        return True
+
+    def _retire(self) -> bool:
+        """Tell whether this thread is to end, since there is one too many; if so, the token it took is given back."""
+        with self._lock:
+            if not self._surplus or self._stopped is not None:
+                return False
+            self._surplus -= 1
+            self._extra -= 1
+            self._tokens.put(True)  # its job is for another one; before those that ``stop`` puts
+            return True
 
     def _run_calls(self) -> None:
         # Cleared before the calls are taken: a call appended after the last is taken then wakes the reactor again.
@@ -156,6 +207,8 @@ class Workers:
         thread = threading.get_ident()
         take, next_job = self._tokens.get, self._jobs.popleft
         while take():
+            if self._surplus and self._retire():
+                break
             try:
                 job = next_job()
             except IndexError:  # the job of this token was cancelled
@@ -174,6 +227,8 @@ class Workers:
         self._busy.pop(thread, None)  # on the reactor a job may end inside another
 
     def _loop_ended(self) -> None:
-        self._loops -= 1
-        if not self._loops and self._stopped is not None:
-            self._stopped.callback(None)
+        with self._lock:
+            self._loops -= 1
+            done = self._stopped if not self._loops else None
+        if done is not None:
+            done.callback(None)

@@ -96,6 +96,12 @@ class RoutingTests(SynchronousTestCase):
         self.app.route("/opt", methods=["OPTIONS"])(lambda was: "mine")
         self.assertEqual(call(self.app, "OPTIONS", "/opt").text, "mine")
 
+    def test_long_and_strange_names_make_one_line_in_the_log(self) -> None:
+        with self.assertLogs("skitai.app") as seen:
+            get(self.app, "/dir/?a%0A2026.01.01%20%5Binfo%5D%20forged=1")
+        self.assertIn("\\n2026", seen.output[0])
+        self.assertEqual(len(seen.output[0].splitlines()), 1)
+
 
 class ArgumentTests(SynchronousTestCase):
     """Query and form."""
@@ -171,6 +177,27 @@ class AnswerTests(SynchronousTestCase):
             return content(was) if callable(content) else content
 
         return get(app, "/", checked=True, **more)
+
+    def test_statuses_without_a_body(self) -> None:
+        ended: list[int] = []
+
+        class Content:
+            def more(self) -> bytes:
+                return b"x"
+
+            def close(self) -> None:
+                ended.append(1)
+
+        for status in (204, 304):
+            for content in ("", "x", {"a": 1}, Content()):
+                answer = self.asked(lambda was, s=status, c=content: was.response(s, c))
+                self.assertEqual((answer.code, answer.fields, answer.body), (status, [], b""))
+        self.assertEqual(ended, [1, 1])
+
+    def test_head_tells_no_length_where_there_is_no_body(self) -> None:
+        app = Saddle(__name__)
+        app.route("/")(lambda was: was.response(304, ""))
+        self.assertIsNone(call(app, "HEAD", "/").header("Content-Length"))
 
     def test_three_ways_to_say_the_same(self) -> None:
         fields = [("Cache-Control", "max-age=60")]
@@ -302,63 +329,16 @@ class CorsTests(SynchronousTestCase):
         answer = get(self.app, "/nowhere", HTTP_ORIGIN="https://a.example")
         self.assertEqual(answer.header("Access-Control-Allow-Origin"), "https://a.example")
 
+    def test_error_pages_have_those_of_the_route(self) -> None:
+        self.app.route("/dir/", access_control_allow_origin="*")(lambda was: "x")
+        for method, target, code in (("POST", "/any", 405), ("GET", "/dir", 301), ("GET", "/any?x=1", 400)):
+            answer = call(self.app, method, target, HTTP_ORIGIN="https://b.example")
+            self.assertEqual((answer.code, answer.header("Access-Control-Allow-Origin")), (code, "*"))
+
     def test_route_goes_first(self) -> None:
         self.assertEqual(
             get(self.app, "/any", HTTP_ORIGIN="https://b.example").header("Access-Control-Allow-Origin"), "*"
         )
-
-
-class RemoteCallTests(SynchronousTestCase):
-    """XML-RPC through the same views."""
-
-    def setUp(self) -> None:
-        self.app = Saddle(__name__)
-        self.app.route("/add")(lambda was, a, b: a + b)
-        self.app.route("/x/y")(lambda was: {"z": [None, True]})
-
-        @self.app.route("/later")
-        async def later(was: Any, a: Any) -> Any:
-            return a
-
-        @self.app.route("/guarded", authenticate=True)
-        def guarded(was: Any) -> int:
-            return 1
-
-    def ask(self, method: str, *params: Any) -> Any:
-        import xmlrpc.client
-
-        body = xmlrpc.client.dumps(params, method, allow_none=True).encode()
-        self.answer = call(self.app, "POST", "/anywhere", body, CONTENT_TYPE="text/xml")
-        return xmlrpc.client.loads(self.answer.body.decode())[0][0]
-
-    def test_calls(self) -> None:
-        self.assertEqual(self.ask("add", 10000, 5000), 15000)
-        self.assertEqual(self.ask("x.y"), {"z": [None, True]})
-        self.assertEqual(self.ask("later", "a"), "a")
-
-    def test_multicall(self) -> None:
-        calls = [{"methodName": "add", "params": [1, 2]}, {"methodName": "later", "params": [7]}]
-        self.assertEqual(self.ask("system.multicall", calls), [[3], [7]])
-
-    def test_introspection(self) -> None:
-        self.assertIn("x.y", self.ask("system.listMethods"))
-
-    def test_faults(self) -> None:
-        import xmlrpc.client
-
-        for method, params, code in (("nowhere", (), -32601), ("add", (1,), -32602), ("add", (1, "a"), -32500)):
-            fault = self.assertRaises(xmlrpc.client.Fault, self.ask, method, *params)
-            self.assertEqual((fault.faultCode, self.answer.code), (code, 200))
-
-    def test_authentication_is_that_of_http(self) -> None:
-        import xmlrpc.client
-
-        body = xmlrpc.client.dumps((), "guarded").encode()
-        self.assertEqual(call(self.app, "POST", "/", body, CONTENT_TYPE="text/xml").code, 401)
-
-    def test_other_xml_is_a_request_like_others(self) -> None:
-        self.app.route("/xml")(lambda was: was.request.body)
-        self.assertEqual(call(self.app, "POST", "/xml", b"<a/>", CONTENT_TYPE="text/xml").text, "<a/>")
 
 
 class StoreTests(SynchronousTestCase):
@@ -422,6 +402,7 @@ class StoreTests(SynchronousTestCase):
         self.assertEqual(post(self.app, "/form", f"csrf_token={token}", HTTP_COOKIE=cookies).text, "done")
         self.assertEqual(post(self.app, "/named", f"a=1&csrf_token={token}", HTTP_COOKIE=cookies).text, "1")
         self.assertEqual(call(self.app, "POST", "/form", HTTP_X_CSRF_TOKEN=token, HTTP_COOKIE=cookies).text, "done")
+        self.assertEqual(call(self.app, "PURGE", "/form").code, 403)
 
 
 class SettingTests(SynchronousTestCase):
@@ -479,6 +460,54 @@ class SettingTests(SynchronousTestCase):
         self.assertEqual(get(app, "/").text, "engine")
         self.assertEqual(get(app, "/").text, "engine")
         self.assertEqual(seen, [0])
+
+    def test_startup_that_fails_is_tried_again(self) -> None:
+        app = Saddle(__name__)
+        faults, started = [ValueError("no database")], []
+
+        @app.startup
+        def startup(wasc: Any) -> None:
+            if faults:
+                raise faults.pop()
+            started.append(1)
+
+        app.route("/")(lambda was: "x")
+        self.assertRaises(ValueError, get, app, "/")
+        self.assertEqual([get(app, "/").text, get(app, "/").text], ["x", "x"])
+        self.assertEqual(started, [1])
+
+    def test_startup_of_a_saddlery_that_is_mounted_twice(self) -> None:
+        app, part = Saddle(__name__), Saddlery()
+        app.mount("/a", part)
+        app.mount("/b", part)
+        seen: list[str] = []
+        for kind in ("startup", "onreload", "shutdown"):
+            getattr(part, kind)(lambda wasc, kind=kind: seen.append(kind))
+        app.skitai_startup(None)
+        app.skitai_reload(None)
+        app.skitai_shutdown(None)
+        self.assertEqual(seen, ["startup", "onreload", "shutdown"])
+
+    def test_shutdown_goes_on_where_a_hook_fails(self) -> None:
+        app, part = Saddle(__name__), Saddlery()
+        app.mount("/part", part)
+        seen: list[str] = []
+
+        @part.shutdown
+        def fail(wasc: Any) -> None:
+            seen.append("part")
+            raise ValueError("broken")
+
+        app.shutdown(lambda wasc: seen.append("first"))
+        app.shutdown(lambda wasc: seen.append("second"))
+        self.assertRaises(ValueError, app.skitai_shutdown, None)
+        self.assertEqual(seen, ["part", "first", "second"])
+
+    def test_url_outside_of_a_request(self) -> None:
+        app = Saddle(__name__)
+        app.route("/x")(lambda was: "")
+        app.mount_point = "/é"
+        self.assertEqual(app.build_url("<lambda>"), "/%C3%A9/x")
 
     def test_what_needs_skitai_says_so(self) -> None:
         app = Saddle(__name__)

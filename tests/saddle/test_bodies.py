@@ -9,7 +9,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from skitai.saddle.bodies import PIECE_SIZE, AsyncStream, Stream, is_async_stream, is_stream, whole
+from skitai.saddle.bodies import PIECE_SIZE, AsyncStream, Stream, discard, is_async_stream, is_stream, whole
 
 
 class More:
@@ -142,6 +142,26 @@ class StreamTests(SynchronousTestCase):
         stream = Stream([Broken(), second], lambda: finished.append(1))
         self.assertRaises(ValueError, stream.close)
         self.assertEqual((second.closed, finished), (1, [1]))
+
+
+class DiscardTests(SynchronousTestCase):
+    """What will not be sent."""
+
+    def test_closes(self) -> None:
+        first, second = More(), More()
+        discard([first, "x", second])
+        self.assertEqual((first.closed, second.closed), (1, 1))
+
+    def test_failures_concern_nobody(self) -> None:
+        class Broken(More):
+            def close(self) -> None:
+                super().close()
+                raise ValueError("broken")
+
+        broken = Broken()
+        discard(broken)
+        discard(None)
+        self.assertEqual(broken.closed, 1)
 
 
 class AsyncStreamTests(SynchronousTestCase):

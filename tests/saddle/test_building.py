@@ -24,6 +24,10 @@ def form(was: Any, userid: str, **form: Any) -> None:
     """Take all."""
 
 
+def optional(was: Any, name: Any = None) -> None:
+    """Take one in the path, or none."""
+
+
 def nothing(was: Any) -> None:
     """Take none."""
 
@@ -41,6 +45,8 @@ class BuildingTests(SynchronousTestCase):
                 place("/add", add),
                 place("/hello/<name>", hello),
                 place("/form", form),
+                place("/o/<name>", optional),
+                place("/o/", optional),
                 place("/n", nothing),
                 place("/n/<int:n>", nothing),
                 place("/admin/x", lambda was: None, "admin.other"),
@@ -66,6 +72,10 @@ class BuildingTests(SynchronousTestCase):
     def test_default_of_a_path_argument(self) -> None:
         self.assertEqual(self.build("hello"), "/math/hello/Hans_Roh")
 
+    def test_default_of_none_is_no_text(self) -> None:
+        self.assertEqual(self.build("optional"), "/math/o/")
+        self.assertEqual(self.build("optional", "x"), "/math/o/x")
+
     def test_form_takes_any_name(self) -> None:
         self.assertEqual(self.build("form", "x", y="1 2", z=["a", "b"]), "/math/form?userid=x&y=1+2&z=a&z=b")
 
@@ -78,6 +88,9 @@ class BuildingTests(SynchronousTestCase):
 
     def test_paths_are_taken_as_they_are(self) -> None:
         self.assertEqual(self.build("/static/a b.png"), "/math/static/a%20b.png")
+
+    def test_paths_stay_on_this_host(self) -> None:
+        self.assertEqual(self.builder.build("", "//evil.example/a", (), {}), "/evil.example/a")
 
     def test_names_of_saddleries(self) -> None:
         self.assertEqual(self.build("admin.other"), "/math/admin/x")

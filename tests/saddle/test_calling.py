@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -134,8 +136,6 @@ class OrderTests(SynchronousTestCase):
         self.assertIsNotNone(traceback)
 
     def test_failure_is_being_handled_while_hooks_are_asked(self) -> None:
-        import sys
-
         seen: list[Any] = []
         self.app.failed_request(lambda was, exc_info: seen.append(sys.exc_info()[1] is exc_info[1]) or "sorry")
         self.asked("/part/bad")
@@ -217,6 +217,46 @@ class AsyncTests(SynchronousTestCase):
 
         self.assertEqual(get(self.app, "/a").text, "ab")
 
+    def test_what_is_left_behind_ends(self) -> None:
+        import asyncio
+
+        ended = []
+
+        async def behind() -> None:
+            try:
+                await asyncio.sleep(1000)
+            finally:
+                ended.append(1)
+
+        @self.app.route("/a")
+        async def view(was: Any) -> str:
+            was.g.task = asyncio.create_task(behind())
+            await asyncio.sleep(0)
+            return "x"
+
+        self.assertEqual(get(self.app, "/a").text, "x")
+        self.assertEqual(ended, [1])
+
+    def test_head_closes_what_it_does_not_send(self) -> None:
+        closed = []
+
+        class Pieces:
+            def __aiter__(self) -> Any:
+                return self
+
+            async def __anext__(self) -> str:
+                return "x"
+
+            async def aclose(self) -> None:
+                closed.append(1)
+
+        @self.app.route("/a")
+        async def view(was: Any) -> Any:
+            return Pieces()
+
+        self.assertEqual(call(self.app, "HEAD", "/a").body, b"")
+        self.assertEqual(closed, [1])
+
     def test_plain_function_that_returns_a_coroutine(self) -> None:
         async def inner(was: Any) -> str:
             return "x"
@@ -263,6 +303,13 @@ class CheckTests(SynchronousTestCase):
     def test_malformed_authorization(self) -> None:
         self.assertEqual(self.ask("/guarded", HTTP_AUTHORIZATION="Basic ???").code, 400)
 
+    def test_options_never_run_a_view_of_a_protected_application(self) -> None:
+        self.app.authenticate = True
+        self.app.route("/opt", methods=["OPTIONS"])(lambda was: "ran")
+        for more in ({}, {"HTTP_AUTHORIZATION": "Basic YW5uOnNlY3JldA=="}):
+            answer = self.ask("/opt", "OPTIONS", **more)
+            self.assertEqual((answer.code, answer.body), (200, b""))
+
     def test_options_never_run_a_protected_view(self) -> None:
         answer = self.ask("/guarded", "OPTIONS")
         self.assertEqual((answer.code, answer.body), (200, b""))
@@ -301,8 +348,6 @@ class FailureTests(SynchronousTestCase):
         self.assertIn("returns_none", get(self.app, "/none").text)
 
     def test_shown_on_purpose(self) -> None:
-        import sys
-
         @self.app.route("/shown")
         def shown(was: Any) -> Any:
             try:
@@ -324,6 +369,101 @@ class FailureTests(SynchronousTestCase):
         self.assertEqual(answer.code, 500)
         self.assertIn("securekey", answer.text)
 
+    def test_exceptions_with_header_fields_of_their_own(self) -> None:
+        from email.message import Message
+        from urllib.error import HTTPError
+
+        @self.app.route("/asks")
+        def asks(was: Any) -> str:
+            fields = Message()
+            fields["X-Of-Another-Server"] = "1"
+            raise HTTPError("http://a.example/", 404, "Not Found", fields, None)
+
+        answer = get(self.app, "/asks", checked=True)
+        self.assertEqual((answer.code, answer.header("X-Of-Another-Server")), (500, None))
+
+    def test_what_the_application_has_cancelled_is_a_failure(self) -> None:
+        from concurrent.futures import CancelledError
+
+        @self.app.route("/cancelled")
+        def cancelled(was: Any) -> str:
+            raise CancelledError
+
+        self.app.failed_request(lambda was, exc_info: "sorry")
+        self.assertEqual(get(self.app, "/cancelled").text, "sorry")
+
     def test_a_client_that_reads_json_gets_json(self) -> None:
         answer = get(self.app, "/nowhere", HTTP_ACCEPT="application/json")
         self.assertIn('"status": 404', answer.text)
+
+
+class ClosingTests(SynchronousTestCase):
+    """What a request has opened is closed, whatever happens."""
+
+    BODY = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n1\r\n--b--\r\n'
+
+    def setUp(self) -> None:
+        self.app = Saddle(__name__)
+        self.app.securekey = "secret"
+        self.closed: list[int] = []
+        self.paths: list[str] = []
+
+    def content(self) -> Any:
+        class Content:
+            def more(self) -> bytes:
+                return b""
+
+            def close(this) -> None:
+                self.closed.append(1)
+
+        return Content()
+
+    def upload(self) -> Answer:
+        return call(self.app, "POST", "/", self.BODY, CONTENT_TYPE="multipart/form-data; boundary=b")
+
+    def break_session(self, was: Any) -> None:
+        was.session["x"] = []
+        was.session["x"].append(object())
+
+    def test_content_of_a_page_whose_session_can_not_be_kept(self) -> None:
+        @self.app.route("/")
+        def view(was: Any) -> Any:
+            self.break_session(was)
+            return self.content()
+
+        self.assertEqual(get(self.app, "/").code, 500)
+        self.assertEqual(self.closed, [1])
+
+    def test_content_of_a_page_whose_hook_fails(self) -> None:
+        @self.app.finish_request
+        def finish(was: Any) -> None:
+            raise ValueError("broken")
+
+        self.app.route("/")(lambda was: self.content())
+        self.app.route("/response")(lambda was: was.response("200 OK", self.content()))
+        for target in ("/", "/response"):
+            self.assertEqual(get(self.app, target).code, 500)
+        self.assertEqual(self.closed, [1, 1])
+
+    def test_upload_where_even_the_error_page_fails(self) -> None:
+        @self.app.route("/")
+        def view(was: Any, file: Any) -> str:
+            self.paths.append(file.path)
+            self.break_session(was)
+            was.session.mount("another")
+            self.break_session(was)
+            return "x"
+
+        with self.assertLogs("skitai.app") as seen:
+            self.assertEqual(self.upload().code, 500)
+        self.assertFalse(os.path.exists(self.paths[0]))
+        self.assertEqual(len(seen.output), 2)  # both failures are told
+
+    def test_upload_of_a_view_that_ends_the_process(self) -> None:
+        @self.app.route("/")
+        def view(was: Any, file: Any) -> str:
+            self.paths.append(file.path)
+            sys.exit(1)
+
+        self.assertRaises(SystemExit, self.upload)
+        self.assertFalse(os.path.exists(self.paths[0]))

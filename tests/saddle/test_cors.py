@@ -226,7 +226,7 @@ class SettingsTests(SynchronousTestCase):
             "a.com",
             "https://",
             "https://a.com/path",
-            "https://*.a.com/",
+            "https://*.a.com",
             "//a.com",
             "https://a:b",
             "https://ü.de",

@@ -183,7 +183,7 @@ class PartTests(DecoderTestCase):
                 self.assertEqual(head.mimetype, expected)
 
     def test_identity_encodings(self) -> None:
-        for encoding in (b"binary", b"8bit", b"7BIT"):
+        for encoding in (b"binary", b"8bit", b"7BIT", b" binary \t"):
             body = part(b"form-data; name=a", b"1", b"Content-Transfer-Encoding: " + encoding) + END
             self.assertEqual(contents(body), [("a", None, b"1")])
 

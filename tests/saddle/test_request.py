@@ -119,6 +119,12 @@ class BodyTests(SynchronousTestCase):
         self.assertEqual(asked.body, b"")
         asked.close()
 
+    def test_body_of_several_parts_that_was_read_before(self) -> None:
+        body = b'--b\r\nContent-Disposition: form-data; name="x"\r\n\r\n1\r\n--b--\r\n'
+        asked = with_body(body, "multipart/form-data; boundary=b")
+        self.assertEqual(asked.body, body)
+        self.assertEqual(asked.form, {"x": "1"})
+
     def test_what_is_wrong_stays_wrong(self) -> None:
         asked = with_body(b"--b\r\nbroken", "multipart/form-data; boundary=b")
         first = self.assertRaises(PeerError, lambda: asked.args)

@@ -120,7 +120,7 @@ class BuildingTests(SynchronousTestCase):
     def test_missing_argument(self) -> None:
         self.assertRaises(KeyError, read_rule("/<name>").build, {})
 
-    @settings(derandomize=True, max_examples=200)
+    @settings(derandomize=True, max_examples=200, deadline=None)
     @given(st.integers(-(10**30), 10**30))
     def test_integers_come_back(self, number: int) -> None:
         self.assertEqual(INTEGER.read(INTEGER.write(number)), number)

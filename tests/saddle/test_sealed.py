@@ -59,7 +59,7 @@ class SealTests(SynchronousTestCase):
         text = SEAL.close("p", "n", b"x" * 10_000)
         self.assertIsNone(SEAL.open("p", "n", text))
 
-    @settings(max_examples=200, derandomize=True)
+    @settings(max_examples=200, derandomize=True, deadline=None)
     @given(
         st.text(max_size=80) | st.binary(max_size=80).map(lambda data: base64.urlsafe_b64encode(b"\1" + data).decode())
     )
@@ -93,7 +93,7 @@ class SealTests(SynchronousTestCase):
 class JsonTests(SynchronousTestCase):
     """``dumps`` and ``loads``"""
 
-    @settings(max_examples=150, derandomize=True)
+    @settings(max_examples=150, derandomize=True, deadline=None)
     @given(JSON)
     def test_round_trip(self, value: Any) -> None:
         back = loads(dumps(value))

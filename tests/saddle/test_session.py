@@ -507,6 +507,39 @@ class NamedTests(Sessions):
             session.mount("ADM", session_timeout=5000)
             self.assertEqual(dict(session), {"b": 2})
 
+    def test_its_timeout_goes_with_it(self) -> None:
+        """Who only asks whether it exists, or mounts it without one, must not give an ended one a longer life."""
+        for timeout in (60, 5 * DEFAULT_TIMEOUT):
+            with self.visitor.session() as session:
+                session.mount("ADM", session_timeout=timeout)
+                session["b"] = timeout
+            for passed, exists in ((timeout - 1, True), (1, False)):
+                self.visitor.now += passed
+                cookie = self.visitor.cookie()
+                self.assertIs(Session(cookie, self.visitor.settings()).exists("ADM"), exists)
+                mounted = Session(cookie, self.visitor.settings())
+                mounted.mount("ADM")
+                self.assertEqual(dict(mounted), {"b": timeout} if exists else {})
+
+    def test_timeout_that_is_given_wins(self) -> None:
+        with self.visitor.session() as session:
+            session.mount("ADM", session_timeout=60)
+            session["b"] = 2
+        self.visitor.now += 60
+        with self.visitor.session() as session:
+            session.mount("ADM", session_timeout=61)
+            self.assertEqual(dict(session), {"b": 2})
+        with self.visitor.session() as session:
+            session.mount("ADM", session_timeout=10)
+            session["b"] = 3
+        self.assertIn("; Max-Age=10", self.visitor.fields[0])
+
+    def test_new_timeout_of_the_application_counts(self) -> None:
+        self.put(a=1)
+        self.visitor.timeout = 50
+        self.visitor.now += 50
+        self.assertEqual(self.read(), {})
+
     def test_shorter_timeout_counts_at_once(self) -> None:
         self.put(a=1)
         self.visitor.now += 50

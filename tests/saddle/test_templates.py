@@ -126,6 +126,8 @@ class JinjaTests(TemplateTestCase):
         self.write("a.html", f"<p>\n{line}\n</p>")
         page = debugpage.render(self.assertRaises(ZeroDivisionError, self.render, "a.html"))
         self.assertIn(f'<span class="hot"><i>2</i>{escape(line)}</span>', page)
+        self.assertIn("in <code>top-level template code</code>", page)
+        self.assertNotIn("<th>lipsum</th>", page)
 
     def test_cache_is_bounded(self) -> None:
         for n in range(402):
@@ -144,6 +146,14 @@ class FindingTests(TemplateTestCase):
                 error = self.assertRaises(jinja2.TemplateNotFound, self.render, name)
                 self.assertEqual(error.name, name)
                 self.assertEqual(str(error), f"there is no template {name!r} in {self.directory}")
+
+    def test_another_name_of_a_template(self) -> None:
+        """Jinja2 drops a slash at the end, and would not see the suffix for which it escapes."""
+        for name in ("a.html", "a.pt"):
+            self.write(name, "{{ v }}")
+            for slashes in ("/", "//"):
+                error = self.assertRaises(jinja2.TemplateNotFound, self.render, name + slashes, v="<")
+                self.assertEqual(str(error), f"there is no template {name + slashes!r} in {self.directory}")
 
     def test_missing_directory(self) -> None:
         self.templates = Templates(str(self.directory / "no"))
@@ -173,6 +183,11 @@ class FindingTests(TemplateTestCase):
                 with self.subTest(name):
                     error = self.assertRaises(jinja2.TemplateNotFound, self.render, name)
                     self.assertIn("is not below", str(error))
+
+    def test_no_path_of_the_file_system(self) -> None:
+        for suffix in ("html", "pt"):
+            self.write(f"a.{suffix}", "")
+            self.assertRaises(jinja2.TemplateNotFound, self.render, str(self.directory / f"a.{suffix}"))
 
     def test_a_variable_can_not_replace_was(self) -> None:
         self.write("a.html", "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import xmlrpc.client
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -53,6 +54,12 @@ class ServedTests(SynchronousTestCase):
         client = self.client(first, second)
         self.assertEqual(client.get("/").text, "/m1/item/5")
         self.assertEqual(client.get("/m1/item/5").text, "/")
+
+    def test_urls_outside_of_requests(self) -> None:
+        app = Saddle(__name__)
+        app.route("/x")(lambda was: "x")
+        with app.test_client("/math"):
+            self.assertEqual(app.build_url("<lambda>"), "/math/x")
 
     def test_url_of_an_application_that_is_not_there(self) -> None:
         app = Saddle(__name__)
@@ -148,6 +155,98 @@ class ServedTests(SynchronousTestCase):
         pump.close()
         client.reactor.advance(5)
         self.assertEqual(seen, ["finally", "teardown"])
+
+    def test_what_the_application_cancels_itself_is_a_failure(self) -> None:
+        app = Saddle(__name__)
+        app.failed_request(lambda was, exc_info: "sorry")
+
+        @app.route("/slow")
+        async def slow(was: Any) -> str:
+            waiting: Deferred[str] = Deferred()
+            waiting.cancel()
+            return await waiting
+
+        self.assertEqual(self.client(app).get("/slow").text, "sorry")
+
+    def test_users_that_may_wait_are_not_asked_on_the_reactor(self) -> None:
+        class Users:
+            def get(self, name: str) -> str:
+                raise AssertionError("asked")
+
+        app = Saddle(__name__)
+        app.authorization = "basic"
+
+        @app.route("/")
+        async def view(was: Any) -> str:
+            return str(was.request.user.name)
+
+        @app.route("/open", authenticate=False)
+        async def opened(was: Any) -> str:
+            return "open"
+
+        app.authenticate, app.users = True, {"ann": "secret"}
+        is_async = app.skitai_is_async
+        assert is_async is not None
+        self.assertTrue(is_async("GET", "/"))
+        app.users = Users()
+        self.assertFalse(is_async("GET", "/"))
+        self.assertTrue(is_async("GET", "/open"))
+
+    def test_pieces_of_a_plain_view_are_asked_for_in_a_thread(self) -> None:
+        app = Saddle(__name__)
+        seen: list[bool] = []
+
+        @app.before_request
+        async def before(was: Any) -> None:
+            """Have the request answered on the reactor."""
+
+        @app.route("/")
+        def view(was: Any) -> Any:
+            def generate() -> Any:
+                try:
+                    for piece in "ab":
+                        seen.append(client.workers.in_reactor())
+                        yield piece
+                finally:
+                    seen.append(client.workers.in_reactor())
+
+            return generate()
+
+        client = self.client(app, workers="stepping")
+        self.assertEqual(client.get("/").text, "ab")
+        self.assertEqual(seen, [False, False, False])
+
+    def test_a_plain_view_beside_a_coroutine_gets_a_thread(self) -> None:
+        app = Saddle(__name__)
+        app.route("/")(lambda was: "plain")
+
+        @app.route("/", methods=["POST"])
+        async def posted(was: Any) -> str:
+            return "posted"
+
+        @app.route("/")
+        async def never(was: Any) -> str:
+            return "never"
+
+        is_async = app.skitai_is_async
+        assert is_async is not None
+        self.assertFalse(is_async("GET", "/"))
+        self.assertEqual(self.client(app).get("/").text, "plain")
+
+    def test_remote_call_whose_session_can_not_be_kept(self) -> None:
+        """The page is that of the application, also where a coroutine has answered."""
+        app = Saddle(__name__)
+        app.securekey, app.access_control_allow_origin = "secret", "*"
+
+        @app.route("/broken")
+        async def view(was: Any) -> int:
+            was.session["x"] = []
+            was.session["x"].append(object())
+            return 1
+
+        body = xmlrpc.client.dumps((), "broken").encode()
+        answer = self.client(app).request("POST", "/", data=body, headers={"Content-Type": "text/xml"})
+        self.assertEqual((answer.status, answer.headers.get("Access-Control-Allow-Origin")), (500, "*"))
 
     def test_template_that_fails_halfway_cuts_the_answer(self) -> None:
         app = Saddle(__name__)

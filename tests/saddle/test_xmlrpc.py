@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from skitai.attributes import AttributeDictionary
 from skitai.errors import PeerError
 from skitai.saddle import xmlrpc as engine
-from skitai.saddle.xmlrpc import Call, MethodNotFound, answer, fault_of, is_call, read, write
+from skitai.saddle.xmlrpc import Call, MethodNotFound, Methods, Report, fault_of, is_call, read, write
 from skitai.xmlwriter import MAX_DEPTH
 from tests.test_xmlreader import LAUGHS, PIECES
 
@@ -50,6 +50,24 @@ def views(method: str, params: tuple[Any, ...]) -> Any:
     if method == "echo":
         return params[0]
     raise MethodNotFound(method)
+
+
+def answer(
+    body: bytes,
+    run: Callable[[str, tuple[Any, ...]], Any],
+    methods: Methods | None = None,
+    debug: bool = False,
+    report: Report | None = None,
+) -> bytes:
+    """Return the answer of a body, running its calls one after another."""
+    plan = read(body, methods)
+    outcomes: list[object] = []
+    for call in plan.calls:
+        try:
+            outcomes.append(run(call.method, call.params))
+        except Exception as error:
+            outcomes.append(error)
+    return write(plan, outcomes, debug, report)
 
 
 class EngineTestCase(SynchronousTestCase):

@@ -38,6 +38,14 @@ class EncodeTests(SynchronousTestCase):
             [("a", None, "é".encode(), None), ("n", None, b"5", None), ("f", "x.txt", b"one\r\ntwo", "text/x")],
         )
 
+    def test_several_values(self) -> None:
+        """Several of one name are a list, for fields also a tuple, which among files is a file with its name."""
+        body, content_type = encode_upload({"a": (1, 2), "b": [3, 4]}, {"f": [b"x", ("y.txt", b"y")]})
+        self.assertEqual(
+            [(name, content) for name, _, content, _ in decode(body, content_type)],
+            [("a", b"1"), ("a", b"2"), ("b", b"3"), ("b", b"4"), ("f", b"x"), ("f", b"y")],
+        )
+
     def test_sources(self) -> None:
         """A file is a path, bytes or an open file; what its name and type are is guessed."""
         path = Path(self.mktemp()).with_suffix(".png")

@@ -49,6 +49,22 @@ class _WasTestCase(SynchronousTestCase):
         return context
 
 
+class SettingTests(_WasTestCase):
+    """``was`` is a module, which all requests share."""
+
+    def test_what_is_set_is_set_for_the_current_request_alone(self) -> None:
+        first = self.enter()
+        was.user = "ann"  # type: ignore[attr-defined]
+        self.assertEqual((first.user, was.user), ("ann", "ann"))
+        self.enter()
+        self.assertIsNone(was.user)
+
+    def test_what_was_has_not_can_not_be_set(self) -> None:
+        self.assertRaises(AttributeError, setattr, was, "user", "ann")
+        self.enter()
+        self.assertRaises(AttributeError, setattr, was, "basket", [])
+
+
 class OutsideTests(_WasTestCase):
     def test_log(self) -> None:
         was.log("starting {with} braces %s")

@@ -182,6 +182,32 @@ class BothWays:
         self.assertEqual(order, ["released", "ended"])
         self.failureResultOf(ended, CancelledError)
 
+    def test_what_takes_its_time_to_end_is_waited_for(self) -> None:
+        waiting, ended = _Waiting(), Deferred[Any]()
+        waiting.deferred = Deferred(lambda deferred: deferred.callback(None))
+        waiting.deferred.addCallback(lambda result: ended)
+        task = self.start(waiting.run())
+        self.settle()
+        task.cancel()
+        self.settle()
+        self.assertEqual(waiting.seen, ["begun"])
+        ended.errback(CancelledError())
+        self.settle()
+        self.assertEqual(waiting.seen, ["begun", "CancelledError", "finally"])
+        self.failureResultOf(task, CancelledError)
+
+    def test_cancelled_twice_it_is_not_waited_for(self) -> None:
+        waiting, ended = _Waiting(), Deferred[Any]()
+        waiting.deferred = Deferred(lambda deferred: deferred.callback(None))
+        waiting.deferred.addCallback(lambda result: ended)
+        task = self.start(waiting.run())
+        self.settle()
+        for _ in range(2):
+            task.cancel()
+            self.settle()
+        self.assertEqual(waiting.seen, ["begun", "CancelledError", "finally"])
+        self.failureResultOf(task, CancelledError)
+
     def test_cancelling_twice_reaches_two_waits(self) -> None:
         never: Deferred[None] = Deferred()
         again: Deferred[None] = Deferred()

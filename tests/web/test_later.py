@@ -323,6 +323,28 @@ class FailureTests(LaterTestCase):
         self.assertIn(b"in raising", body)
         self.flushLoggedErrors(ZeroDivisionError)
 
+    def test_a_page_that_can_not_be_made_cuts_the_connection(self) -> None:
+        class Odd:
+            def __repr__(self) -> str:
+                raise SystemExit("odd")
+
+        async def view(was: Was) -> Any:
+            odd = Odd()
+            raise ZeroDivisionError(type(odd))
+
+        def plain(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+            odd = Odd()
+            raise ZeroDivisionError(type(odd))
+
+        for app in (plain, answering(view)):
+            server = Server(app, debug=True)
+            pump = server.connect()
+            pump.send(request())
+            server.work(pump)
+            self.assertIsNotNone(pump.client.lost)
+            self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+            self.assertEqual(len(self.flushLoggedErrors(SystemExit)), 1)
+
     def test_after_a_wait(self) -> None:
         view = Waiting()
         _, pump = self.begin(view)
@@ -634,6 +656,26 @@ class WithoutThreadTests(LaterTestCase):
         self.assertIn(b"200 OK", server.ask(request()))
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
+    def test_one_that_is_asynchronous_no_more(self) -> None:
+        """A thread may load the application again between two looks at it."""
+
+        class Source:
+            name, debug = "tested", False
+
+            def __init__(self) -> None:
+                self.left: list[Any] = [lambda method, path: False]
+
+            @property
+            def is_async(self) -> Any:
+                return self.left.pop() if self.left else None
+
+            def current(self) -> Any:
+                return hello
+
+        server = Server(hello)
+        server.handler.source = Source()  # type: ignore[assignment]
+        self.assertIn(b" 200 ", server.ask(request()))
+
     def test_an_answer_without_a_coroutine(self) -> None:
         self.assertIn(b"200 OK", self.server(hello, max_queued=0).ask(request()))
 
@@ -775,6 +817,52 @@ class InThreadTests(LaterTestCase):
         server, pump = self.server(function)
         server.work(pump)
         self.assertEqual(server.runner.busy(), [])
+
+    def test_cancelled_while_it_runs_it_is_waited_for(self) -> None:
+        """So what a coroutine undoes does not meet what it has begun in another thread."""
+        seen: list[str] = []
+
+        def function() -> None:
+            pump.client_transport.abortConnection()
+            pump.flush()
+            seen.append("the function ends")
+            raise KeyError("dropped")
+
+        async def view(was: Was) -> Any:
+            try:
+                await was.in_thread(function)
+            except CancelledError:
+                seen.append("cancelled")
+                raise
+
+        server = Server(answering(view))
+        server.source.is_async = lambda method, path: True
+        pump = server.connect()
+        pump.send(request())
+        server.work(pump)
+        self.assertEqual((seen, server.runner.busy()), (["the function ends", "cancelled"], []))
+
+    def test_cancelled_for_another_reason_it_is_left_to_itself(self) -> None:
+        """As by a timeout, whose client still waits."""
+        seen: list[str] = []
+        calls: list[Any] = []
+
+        def function() -> None:
+            calls[0].cancel()
+            seen.append("the function ends")
+
+        async def view(was: Was) -> Any:
+            calls.append(was.in_thread(function))
+            try:
+                await calls[0]
+            except CancelledError:
+                seen.append("cancelled")
+            return [b"too slow"]
+
+        server = Server(answering(view))
+        server.source.is_async = lambda method, path: True
+        self.assertIn(b"too slow", server.ask(request()))
+        self.assertEqual(seen, ["cancelled", "the function ends"])
 
     def test_a_thread_calls_functions_itself(self) -> None:
         def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:

@@ -63,9 +63,9 @@ class WorkersTests(SynchronousTestCase):
         self.pool.start()
         self.addCleanup(self.pool.stop)
 
-    def workers(self, threads: int = 1, max_queued: int = 10) -> Workers:
+    def workers(self, threads: int = 1, max_queued: int = 10, max_extra: int = 0) -> Workers:
         """Return started workers that end with the test."""
-        workers = Workers(self.reactor, self.pool, threads, max_queued)
+        workers = Workers(self.reactor, self.pool, threads, max_queued, max_extra)
         workers.start()
         self.addCleanup(workers.stop)
         return workers
@@ -82,6 +82,92 @@ class WorkersTests(SynchronousTestCase):
         workers.submit(FunctionJob(wait))
         self.assertTrue(running.wait(TIMEOUT))
         return release
+
+    def wait_on_reactor(self, workers: Workers, results: list[object]) -> Deferred[object]:
+        """Have a thread wait for the Deferred that is returned, until that has come to the reactor."""
+        waiting: Deferred[object] = Deferred()
+        asked = threading.Event()
+
+        def ask() -> Deferred[object]:
+            asked.set()
+            return waiting
+
+        workers.submit(FunctionJob(lambda: results.append(workers.block(ask))))
+        while not asked.is_set():
+            self.reactor.run_calls()
+        return waiting
+
+    def test_a_thread_waits_for_the_reactor(self) -> None:
+        workers = self.workers()
+        results: list[object] = []
+        waiting = self.wait_on_reactor(workers, results)
+        self.assertEqual(results, [])
+        waiting.callback("result")
+        self.finish(workers)
+        self.assertEqual(results, ["result"])
+
+    def finish(self, workers: Workers) -> None:
+        """Return when everything submitted so far has been done by a single thread."""
+        done = threading.Event()
+        workers.submit(FunctionJob(done.set))
+        self.assertTrue(done.wait(TIMEOUT))
+
+    def test_a_failure_is_raised_where_it_was_waited_for(self) -> None:
+        workers = self.workers()
+        waiting = self.wait_on_reactor(workers, [])
+        waiting.errback(ZeroDivisionError())
+        self.finish(workers)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_another_thread_runs_in_the_place_of_one_that_waits(self) -> None:
+        workers = self.workers(max_extra=1)
+        results: list[object] = []
+        waiting = self.wait_on_reactor(workers, results)
+        self.finish(workers)  # by the one in its place
+        waiting.callback("result")
+        while not results:
+            self.finish(workers)
+
+    def test_as_many_as_may(self) -> None:
+        workers = self.workers(max_extra=2)
+        results: list[object] = []
+        waiting = [self.wait_on_reactor(workers, results) for _ in range(3)]
+        idle = threading.Event()
+        workers.submit(FunctionJob(idle.set))
+        self.assertFalse(idle.is_set())
+        self.assertEqual(workers.queued, 1)
+        for deferred in waiting:
+            deferred.callback(None)
+        self.assertTrue(idle.wait(TIMEOUT))
+
+    def test_one_too_many_ends_or_waits_in_the_place_of_the_next(self) -> None:
+        workers = self.workers(max_extra=1)
+        for _ in range(20):
+            results: list[object] = []
+            waiting = self.wait_on_reactor(workers, results)
+            waiting.callback("result")
+            while not results:
+                self.finish(workers)
+        # Of all that ever ran one is left: two jobs are not run at once.
+        release = self.block(workers)
+        second = threading.Event()
+        workers.submit(FunctionJob(second.set))
+        self.assertFalse(second.wait(0.05))
+        release.set()
+        self.assertTrue(second.wait(TIMEOUT))
+
+    def test_stop_while_threads_wait(self) -> None:
+        workers = Workers(self.reactor, self.pool, 1, 10, 4)
+        workers.start()
+        results: list[object] = []
+        waiting = [self.wait_on_reactor(workers, results) for _ in range(3)]
+        stopped: list[object] = []
+        workers.stop().addCallback(stopped.append)
+        for deferred in waiting:
+            deferred.callback("result")
+        while not stopped:
+            self.reactor.run_calls()
+        self.assertEqual(results, ["result"] * 3)
 
     def test_a_job_runs_in_another_thread(self) -> None:
         workers = self.workers()
