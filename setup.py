@@ -33,7 +33,15 @@ EXTRAS["test"] = [
     "setuptools>=77",  # the packaging tests build a wheel without asking the network for it
 ]
 EXTRAS["docs"] = ["sphinx>=7.4", "towncrier>=24.8"]
-EXTRAS["benchmark"] = ["flask>=3", "gevent>=24.2", "granian>=1.6", "gunicorn>=22", "waitress>=3"]
+EXTRAS["benchmark"] = [
+    "aiohttp>=3.9",
+    "flask>=3",
+    "requests>=2.31",
+    "gevent>=24.2",
+    "granian>=1.6",
+    "gunicorn>=22",
+    "waitress>=3",
+]
 
 
 def version() -> str:
@@ -69,6 +77,8 @@ setup(
         "jinja2>=3.1",
         "chameleon>=4.4",
         "cryptography>=42",
+        "brotli>=1.2",
+        "idna>=2.5",
     ],
     extras_require=EXTRAS,
     classifiers=[

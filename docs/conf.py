@@ -53,9 +53,44 @@ def _tell_cookies_apart(app, doctree):
                 reference["reftarget"] = "skitai.saddle.cookie.Cookie"
 
 
+MADE_BY_WAS = frozenset(
+    f"skitai.{name}"
+    for name in (
+        "fields.Headers",
+        "saddle.resproxy.ResProxy",
+        "was.calls.RemoteCalls",
+        "was.calls.Stub",
+        "was.calls.Verb",
+        "was.handle.Gathering",
+        "was.handle.Handle",
+        "was.handle.MapHandle",
+        "was.result.Response",
+        "was.result.Responses",
+    )
+)
+"""Classes that applications use, but never make: what they are made with is nobody's business."""
+
+
+def _hide_signature(app, what, name, obj, options, signature, return_annotation):
+    """Leave out the arguments of what nobody makes."""
+    return ("", None) if name in MADE_BY_WAS else None
+
+
+def _hide_arguments(app, what, name, obj, options, lines):
+    """Leave out their descriptions, too."""
+    if name in MADE_BY_WAS and "Args:" in lines:
+        begin = lines.index("Args:")
+        end = begin + 1
+        while end < len(lines) and (not lines[end] or lines[end].startswith(" ")):
+            end += 1
+        del lines[begin:end]
+
+
 def setup(app):
     """Register what is needed on top of Sphinx's own extensions."""
     app.connect("source-read", _fill_in_options)
+    app.connect("autodoc-process-signature", _hide_signature)
+    app.connect("autodoc-process-docstring", _hide_arguments, priority=300)
     app.connect("autodoc-process-docstring", _keep_colons, priority=400)  # napoleon has 500
     app.connect("autodoc-process-docstring", _show_colons, priority=600)
     app.connect("doctree-read", _tell_cookies_apart)

@@ -7,6 +7,7 @@ Thread: any; an ``Alias`` never changes.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,7 +33,8 @@ class Alias:
         role: What a client of the gateway must have, "" for nothing special.
         source: Networks the gateway lets in, () for all.
         ssl: Whether members are asked over TLS.
-        cafile: PEM file of the authorities that members' certificates must come from, None for the system's.
+        cafile: PEM file of the authorities that members' certificates must come from, as written; None for the
+            system's.
         verify: Whether these certificates are verified.
     """
 
@@ -69,6 +71,9 @@ def make_alias(name: Any, ctype: Any, members: Any, extra: Mapping[str, Any]) ->
         rest["ssl"] = bool(rest.get("ssl")) or kind in (PROTO_HTTPS, PROTO_WSS)
         if not isinstance(rest.get("role", ""), str):
             raise ValueError(f"the role must be a text, not {rest['role']!r}")
+        rest["cafile"] = _read_cafile(rest.get("cafile"))
+        if not isinstance(rest.get("verify", True), bool):
+            raise ValueError(f"verify must be True or False, not {rest['verify']!r}")
         return Alias(full_name, kind, _read_members(kind, members), **rest)
     except ValueError as error:
         raise ValueError(f"alias {full_name!r}: {error}") from None
@@ -90,6 +95,15 @@ def _read_source(source: Any) -> tuple[Network, ...]:
         return Several(NetworkKind()).parse(source)
     except ValueError as error:
         raise ValueError(f"source {error}") from None
+
+
+def _read_cafile(cafile: Any) -> str | None:
+    if cafile is None:
+        return None
+    path = os.fspath(cafile) if isinstance(cafile, os.PathLike) else cafile
+    if not isinstance(path, str) or not path or "\0" in path:
+        raise ValueError(f"cafile must be the path of a file, not {cafile!r}")
+    return path
 
 
 def _read_members(kind: str, members: Any) -> tuple[str, ...]:

@@ -45,6 +45,7 @@ GROUPS: Final = {
     "limits": "Limits and deadlines",
     "responses": "Responses",
     "tls": "HTTPS",
+    "requests": "Requests to other servers",
     "logs": "Logs",
     "files": "Files",
 }
@@ -146,6 +147,13 @@ class Settings:
         "serving",
         "Requests that may wait for a thread; past it, the answer is 503 with Retry-After.",
         unit="requests",
+    )
+    extra_threads: int = _option(
+        Integer(0, 1000),
+        32,
+        "serving",
+        "Threads that may run applications in the place of threads that wait for a request of was.",
+        unit="threads",
     )
     reactor: str = _option(
         Choice(*_REACTORS), _REACTOR, "serving", "Twisted reactor to run on. asyncio makes asyncio libraries usable."
@@ -263,6 +271,21 @@ class Settings:
         ExistingFile(), None, "tls", "PEM file with the private key, where it is not in certfile."
     )
     passphrase: str | None = _option(Secret(), None, "tls", "Pass phrase of the private key.", command_line=False)
+
+    max_response_size: int = _option(
+        Size(1024),
+        64 * 1024 * 1024,
+        "requests",
+        "Largest body of an answer to a request of was, after decoding; past it, the request has failed.",
+        unit="bytes",
+    )
+    max_server_connections: int = _option(
+        Integer(1, 100_000),
+        256,
+        "requests",
+        "Connections that requests of was may have to one server; further requests wait for one of them.",
+        unit="connections",
+    )
 
     logpath: str | None = _option(
         Path(), None, "logs", "Directory for server.log, request.log and app.log; without it logs go to the console."

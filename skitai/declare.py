@@ -19,9 +19,11 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from dataclasses import replace as replace_fields
 from typing import Any, Final
 
 from skitai.aliases import Alias, make_alias
+from skitai.constants import PROTO_HTTP, PROTO_HTTPS
 from skitai.errors import ConfigError, NotAvailable
 from skitai.mounts import Mount, locate, make_mount, mounts_from_keyword, script_path
 from skitai.schedule import Schedule
@@ -54,6 +56,10 @@ _FEATURES: Final[Mapping[str, Mapping[str, Kind[Any]]]] = {
     },
 }
 """How the arguments of the functions that only switch something on are read."""
+
+
+ASKABLE: Final = frozenset({PROTO_HTTP, PROTO_HTTPS})
+"""Types of aliases that requests can be made to."""
 
 
 class Stage(enum.Enum):
@@ -227,7 +233,22 @@ class Declaration:
 
     def all_faults(self) -> list[str]:
         """Return everything that is wrong, mounts that are not there included."""
-        return [*self.faults, *self._mount_faults()]
+        return [*self.faults, *self._mount_faults(), *self._alias_faults()]
+
+    def clusters(self) -> list[Alias]:
+        """Return the aliases, the paths of their files absolute."""
+        return [
+            alias if alias.cafile is None else replace_fields(alias, cafile=self._path(alias.cafile))
+            for alias in self.aliases.values()
+        ]
+
+    def _path(self, path: str) -> str:
+        return os.path.abspath(os.path.join(self.base_directory, path))
+
+    def _alias_faults(self) -> Iterator[str]:
+        for alias in self.clusters():
+            if alias.cafile is not None and not os.path.isfile(alias.cafile):
+                yield f"alias {alias.name!r}: cafile must be a file, but there is none at {alias.cafile!r}"
 
     def _mount_faults(self) -> Iterator[str]:
         if not self.mounts and not self.faults:
@@ -248,11 +269,10 @@ class Declaration:
 
     def unavailable(self) -> list[str]:
         """Return a sentence for each thing that is declared but not implemented in this version."""
-        named = [f"alias {name!r}" for name in self.aliases]
+        named = [f"alias {name!r} of {alias.type}" for name, alias in self.aliases.items() if alias.type not in ASKABLE]
         proxied = [mount for mount in self.mounts if self._place(mount)[2] == "alias"]
         named += [f"{mount.describe()} of {mount.target!r}" for mount in proxied]
         named += [f"cron {cron.text!r}" for cron in self.crons]
-        named += ["set_max_rcache()"] if self.max_rcache is not None else []
         named += [f"{function}()" for function in self.features]
         return [f"{name} is not available yet" for name in named]
 

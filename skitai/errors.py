@@ -14,7 +14,8 @@
         ├── NameNotFound         the name of the server does not resolve (704)
         ├── RequestTimeout       it took too long (730; also a TimeoutError)
         ├── RequestCancelled     the application does not want it any more (702)
-        └── BadAnswer            the answer is cut, malformed, too large or redirects without end (705)
+        └── BadAnswer            the answer is cut or malformed (705)
+            └── BeyondLimit      it is too large, or redirects too often
 
 It must not know Twisted or any other module of Skitai. Exceptions carry fields; their messages name the value and say
 what would be right.
@@ -142,3 +143,7 @@ class BadAnswer(RequestError):
     """The answer is cut, malformed, too large, or redirects without end."""
 
     code = 705
+
+
+class BeyondLimit(BadAnswer):
+    """The server is well, but its answer is larger than what is taken, or redirects more often."""

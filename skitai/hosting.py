@@ -13,29 +13,41 @@ import platform
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from twisted.internet.defer import Deferred
 from twisted.internet.error import ReactorNotRunning
 
 from skitai.config import BY_NAME, OPTIONS, Settings
 from skitai.constants import VERSION
 from skitai.datedlogs import parse_freq
+from skitai.errors import ConfigError
 from skitai.lifecycle import Lifecycle
 from skitai.mounting import entering
 from skitai.values import Secret
+from skitai.was.bridge import Workers
 from skitai.was.context import Was, attach, detach, registry
 from skitai.was.coroutines import Runtime
 from skitai.was.loggers import Loggers, OpenLog
+from skitai.was.result import Response
 from skitai.was.wasc import Wasc
 
 if TYPE_CHECKING:
+    from skitai.aliases import Alias
     from skitai.apps import Mounted
+    from skitai.was.asking import Asker
+    from skitai.was.bridge import Bridge
+    from skitai.was.result_store import MemoryStore
     from skitai.web.exchange import Exchange
 
 
-class Pool(Protocol):
+_LOOK_AGAIN: Final = 0.05
+"""Seconds between two looks at requests that a stop waits for."""
+
+
+class Pool(Workers, Protocol):
     """What is needed of the application threads."""
 
     @property
@@ -45,8 +57,8 @@ class Pool(Protocol):
     def busy(self) -> Sequence[object]:
         """Return the jobs that run."""
 
-    def to_reactor(self, function: Callable[..., object], *args: object) -> None:
-        """Call ``function`` soon in the reactor. Thread: any."""
+    def release(self) -> None:
+        """End all waits of threads, now and from now on. Thread: reactor."""
 
 
 class Runner(Runtime, Protocol):
@@ -83,7 +95,6 @@ class Host:
         lifecycle: Calls the hooks of applications.
         wasc: What hooks get.
         mounted: What is served, for the status page.
-        aliases: Names of the aliases, for the status page.
         traffic: What knows the connections, for the status page; None before there is one.
     """
 
@@ -99,15 +110,94 @@ class Host:
         self.lifecycle = Lifecycle(self.wasc)
         self.enter: Callable[[Exchange, dict[str, Any]], Was] = entering(runtime, self)
         self.mounted: Sequence[Mounted] = ()
-        self.aliases: Sequence[str] = ()
         self.traffic: Traffic | None = None
+        self._asker: Asker | None = None
+        self._threads: Bridge | None = None
+        self._store: MemoryStore[Response] | None = None
         self._settings = settings
         self._workers = workers
         self._runtime = runtime
         self._stop = stop
         self._lock = threading.Lock()
         self._stopping = False
+        self.can_restart = False
+        self.restarting = False
         self._began = time.monotonic()
+
+    def open(self, reactor: Any, aliases: Iterable[Alias], max_results: int | None) -> None:
+        """Be ready to make requests.
+
+        Args:
+            reactor: Makes connections.
+            aliases: The clusters.
+            max_results: How many results the cache keeps; None for the usual number.
+
+        Raises:
+            ConfigError: Certificates of an alias can not be used.
+        """
+        from skitai.was.asking import Asker
+        from skitai.was.bridge import Bridge
+        from skitai.was.client import HTTPClient
+        from skitai.was.cluster import Clusters
+        from skitai.was.limits import ClientSettings
+        from skitai.was.result_cache import ResultCache
+        from skitai.was.result_store import DEFAULT_ENTRIES, MemoryStore
+
+        aliases = list(aliases)
+        for alias in aliases:
+            _check_trust(alias)
+        settings = self._settings
+        entries = DEFAULT_ENTRIES if max_results is None else max_results
+        self._store = store = MemoryStore[Response](entries, time.monotonic)
+        client = HTTPClient(reactor, ClientSettings(max_connections=settings.max_server_connections), reactor)
+        self._threads = Bridge(self._workers, reactor)
+        self._asker = Asker(client, Clusters(aliases), ResultCache(store), reactor, settings.max_response_size)
+
+    @property
+    def asker(self) -> Asker:
+        """What makes requests.
+
+        Raises:
+            RuntimeError: ``open`` was not called.
+        """
+        if self._asker is None:
+            raise RuntimeError("requests can be made when the server has started")
+        return self._asker
+
+    @property
+    def threads(self) -> Bridge:
+        """The bridge between threads and reactor; see ``asker``."""
+        if self._threads is None:
+            raise RuntimeError("requests can be made when the server has started")
+        return self._threads
+
+    def settled(self) -> Deferred[None]:
+        """Return what fires when the requests have ended that are on their way now. Thread: reactor."""
+        settled: Deferred[None] = Deferred()
+        if self._asker is None:
+            settled.callback(None)
+        else:
+            self._wait_for(set(self._asker.client.deadlines.entries()), settled)
+        return settled
+
+    def _wait_for(self, requests: set[Any], settled: Deferred[None]) -> None:
+        """Look every now and then which requests are still on their way: this is done but once, at the stop."""
+        left = requests.intersection(self.asker.client.deadlines.entries())
+        if left:
+            self.threads.later(_LOOK_AGAIN, self._wait_for, left, settled)
+        else:
+            settled.callback(None)
+
+    @property
+    def lookups(self) -> int:
+        """How many names of servers are being looked up, in threads that nothing ends."""
+        return 0 if self._asker is None else self._asker.client.lookups
+
+    def release(self) -> None:
+        """End all requests that are on their way, so that no thread waits for one any more. Thread: reactor."""
+        if self._asker is not None and self._threads is not None:
+            self._threads.close()  # first: who is told that its request has ended is not to wait for another one
+            self._asker.close()
 
     def start(self) -> None:
         """Start the applications: nothing has been served yet."""
@@ -118,7 +208,20 @@ class Host:
     def end(self) -> None:
         """End the applications: nothing is served any more. Further calls do nothing."""
         self.lifecycle.stop()
+        self.release()
         detach(self)
+        self._workers.release()
+
+    def restart(self) -> None:
+        """Stop the server gracefully, and have it started anew. Thread: any.
+
+        Raises:
+            RuntimeError: Who started it can not do that.
+        """
+        if not self.can_restart:
+            raise RuntimeError("was.restart() works where the program runs the server itself: python app.py")
+        self.restarting = True
+        self.stop()
 
     def stop(self) -> None:
         """Stop the server gracefully; further calls change nothing. Thread: any."""
@@ -143,7 +246,8 @@ class Host:
         return {
             "Server": self._server_facts(),
             "Mounts": [_mount_facts(item) for item in list(self.mounted)],
-            "Aliases": list(self.aliases),
+            "Aliases": list(self._alias_facts()),
+            "Connections to other servers": [] if self._asker is None else self._asker.client.describe(),
             "Registered objects": sorted(registry),
             "Options": dict(_shown_options(self._settings)),
         }
@@ -164,7 +268,26 @@ class Host:
             "Requests waiting for a thread": self._workers.queued,
             "Open connections": None if traffic is None else len(traffic.channels),
             "Requests served": None if traffic is None else traffic.requests,
+            "Requests to other servers under way": None if self._asker is None else len(self._asker.client.deadlines),
+            "Results kept": None if self._store is None else len(self._store),
         }
+
+    def _alias_facts(self) -> Iterator[dict[str, Any]]:
+        """Yield a line for each member of each cluster."""
+        asker = self._asker
+        if asker is None:
+            return
+        for cluster in asker.clusters:
+            for member in cluster.describe(asker.now()):
+                yield {
+                    "Alias": cluster.name,
+                    "Type": cluster.alias.type,
+                    "Member": member["member"],
+                    "Weight": member["weight"],
+                    "Requests under way": member["outstanding"],
+                    "State": member["state"],
+                    "Rests for": f"{member['rests']:g} s" if member["rests"] else None,
+                }
 
 
 def public_options(settings: Settings) -> Iterator[tuple[str, Any]]:
@@ -190,6 +313,19 @@ def reactor_stopper(reactor: Any) -> Callable[[], None]:
             pass  # it stops already
 
     return lambda: reactor.callWhenRunning(_stop)
+
+
+def _check_trust(alias: Alias) -> None:
+    """Raise ConfigError where the file with the authorities of an alias can not be used."""
+    if alias.cafile is None:
+        return
+    # It takes as long to import as everything else together.
+    from skitai.was.tls import make_context
+
+    try:
+        make_context(alias.cafile, alias.verify, ())
+    except ConfigError as error:
+        raise ConfigError([f"alias {alias.name!r}: {fault}" for fault in error.faults]) from error
 
 
 def _open_no_log(name: str, freq: str | int) -> None:

@@ -83,7 +83,6 @@ def _load(declaration: Declaration, host: Host | None) -> list[Mounted]:
     declaration.check()
     if host is not None:
         host.mounted = mounted
-        host.aliases = sorted(declaration.aliases)
     return mounted
 
 

@@ -7,14 +7,17 @@ is the main thread.
 
 Theory of operation. All that can fail is done while the service is made, ports first: nothing is half-started, and an
 error is one line. Applications are started with the service, in the process that serves. Stopping has phases: ports are
-closed; open requests are finished, idle connections closed; the application threads end, and then the applications.
-What is not done after ``graceful_timeout`` is aborted and named in the log; its threads are daemons and left behind.
-When even that does not end the process, ``skitai.signals.Watchdog`` does.
+closed; open requests are finished, idle connections closed; requests of ``was`` end that nobody waits for; the
+application threads end, and then the applications. What is not done after ``graceful_timeout`` is aborted and named in
+the log; who waits for a request of ``was`` is told that it was cancelled; threads are daemons and left behind. When
+even that does not end the process, ``skitai.signals.Watchdog`` does.
 """
 
 from __future__ import annotations
 
 import gc
+import os
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -157,7 +160,10 @@ class WebService(Service):
             self._end_soon()
             return
         # A coroutine may outlive its connection for a moment, and may need a thread in that.
-        ended: Deferred[Any] = self.parts.runner.idle().addCallback(lambda idle: self._stop_threads())
+        ended: Deferred[Any] = self.parts.runner.idle()
+        # What was asked for and not waited for is done too, and its callbacks are called.
+        ended.addCallback(lambda idle: self.parts.host.settled())
+        ended.addCallback(lambda settled: self._stop_threads())
         # The last jobs of threads may have left coroutines, whose clients are gone.
         ended.addCallback(lambda ended: self._end_soon())
 
@@ -165,6 +171,7 @@ class WebService(Service):
         """The time is over."""
         self._given_up = True
         self.report_hung()
+        self.parts.host.release()
         left = len(self.parts.factory.channels)
         if left:
             _log.warn("{left} connections were not done at the deadline of the stop and are cut", left=left)
@@ -192,8 +199,9 @@ class WebService(Service):
 
     def _finish(self) -> None:
         parts = self.parts
-        if self._given_up:
-            # The pool would wait for ever for a thread that hangs. Being daemons, they do not keep the process.
+        if self._given_up or parts.host.lookups:
+            # The pool would wait for ever for a thread that hangs, or for a name server that does not answer. Being
+            # daemons, they do not keep the process.
             parts.pool.threads.clear()
         if self._deadline is not None and self._deadline.active():
             self._deadline.cancel()
@@ -319,6 +327,7 @@ def run(settings: Settings, declaration: Declaration) -> int:
     service = None
     try:
         service = assemble(settings, declaration, reactor, logs)
+        service.web.parts.host.can_restart = True
         service.handle_signals(reactor, settings.graceful_timeout)
         service.privilegedStartService()
         service.startService()  # type: ignore[no-untyped-call]
@@ -330,6 +339,9 @@ def run(settings: Settings, declaration: Declaration) -> int:
         return 0
     finally:
         logs.end()
+    if service.web.parts.host.restarting:
+        # The same program with the same arguments, so that it is what was started at first, with the code of today.
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
     return 0
 
 
@@ -346,8 +358,8 @@ def assemble(settings: Settings, declaration: Declaration, reactor: Any, logs: L
         ConfigError: It can not be started; its ports are closed again.
     """
     secure = settings.certfile is not None
-    pool = _thread_pool(reactor, settings.threads)
-    workers = Workers(reactor, pool, settings.threads, settings.max_queued)
+    pool = _thread_pool(reactor, settings.threads + settings.extra_threads)
+    workers = Workers(reactor, pool, settings.threads, settings.max_queued, settings.extra_threads)
     access_log = AccessLog(logs.write_requests, reactor, "json" if settings.access_log_format == "json" else "text")
     factory = ServerFactory(_not_yet, settings.limits, reactor, workers, access_log.record)
     ports = listen(settings, _with_tls(settings, factory, reactor) if secure else factory, reactor)
@@ -359,6 +371,7 @@ def assemble(settings: Settings, declaration: Declaration, reactor: Any, logs: L
     )
     try:
         factory.dispatch = dispatcher(settings, declaration, services, host)
+        host.open(reactor, declaration.clusters(), declaration.max_rcache)
     except BaseException:
         close_all(ports)
         raise

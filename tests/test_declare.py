@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import types
+from pathlib import Path
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -484,29 +485,67 @@ class SettersTest(Case):
         self.assertEqual(self.faults()[1], "enable_proxy: credentials must be a pair of user and password")
 
 
+class AuthoritiesTest(Case):
+    """``cafile`` and ``verify`` of an alias."""
+
+    def test_a_file_beside_the_script(self) -> None:
+        """Its path may be relative to the directory of the script, and an object."""
+        with open(os.path.join(self.base, "ca.pem"), "wb"):
+            pass
+        skitai.alias("@a", "https", "h", cafile="ca.pem")
+        skitai.alias("@b", "https", "h", cafile=Path("ca.pem"), verify=False)  # type: ignore[arg-type]
+        skitai.alias("@c", "https", "h")
+        self.assertEqual(self.declaration.faults, [])
+        path = os.path.join(self.base, "ca.pem")
+        self.assertEqual([alias.cafile for alias in self.declaration.clusters()], [path, path, None])
+
+    def test_no_file(self) -> None:
+        skitai.alias("@a", "https", "h", cafile="none.pem")
+        path = os.path.join(self.base, "none.pem")
+        self.assertIn(
+            f"alias '@a': cafile must be a file, but there is none at {path!r}", self.declaration.all_faults()
+        )
+
+    def test_what_is_no_path(self) -> None:
+        for number, extra in enumerate(({"cafile": 5}, {"cafile": ""}, {"cafile": "a\0b"}, {"verify": "no"})):
+            skitai.alias(f"@{number}", "https", "h", **extra)  # type: ignore[arg-type]
+        self.assertEqual(
+            self.declaration.faults,
+            [
+                "alias '@0': cafile must be the path of a file, not 5",
+                "alias '@1': cafile must be the path of a file, not ''",
+                "alias '@2': cafile must be the path of a file, not 'a\\x00b'",
+                "alias '@3': verify must be True or False, not 'no'",
+            ],
+        )
+
+
 class AvailabilityTest(Case):
     """What later versions implement is refused at the start, each by its name."""
 
     def test_each_is_named(self) -> None:
         """One line names them all."""
         skitai.alias("@a", "http", "h")
+        skitai.alias("@b", "postgresql", "h")
         skitai.mount("/", "@a")
         skitai.cron("* * * * *", "x")
         skitai.enable_proxy()
         skitai.enable_gateway()
         skitai.enable_cachefs()
         skitai.enable_smtpda()
-        skitai.set_max_rcache(5)
         error = self.assertRaises(NotAvailable, self.declaration.check)
-        for name in ("alias '@a'", "mount '/' of '@a'", "cron '* * * * *'", "enable_proxy()", "enable_gateway()"):
+        for name in ("alias '@b' of postgresql", "mount '/' of '@a'", "cron '* * * * *'", "enable_proxy()"):
             self.assertIn(f"{name} is not available yet", error.faults)
-        for name in ("enable_cachefs()", "enable_smtpda()", "set_max_rcache()"):
+        for name in ("enable_gateway()", "enable_cachefs()", "enable_smtpda()"):
             self.assertIn(f"{name} is not available yet", error.faults)
-        self.assertEqual(len(error.faults), 8)
+        self.assertEqual(len(error.faults), 7)
 
     def test_available(self) -> None:
-        """TLS, static ages and the rest of the mounts are."""
+        """TLS, static ages, clusters of HTTP servers and the rest of the mounts are."""
         skitai.mount("/", application)
+        skitai.alias("@a", "http", "h")
+        skitai.alias("@b", skitai.PROTO_HTTPS, ["h", "h:444 3"])
+        skitai.set_max_rcache(5)
         skitai.mount("/", "static")
         skitai.enable_ssl("c.pem")
         skitai.set_max_age("/", 5)

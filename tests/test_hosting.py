@@ -10,17 +10,21 @@ from twisted.internet.error import ReactorNotRunning
 from twisted.trial.unittest import SynchronousTestCase
 
 from skitai import was
+from skitai.aliases import make_alias
 from skitai.config import Settings
 from skitai.constants import VERSION
 from skitai.declare import Declaration
+from skitai.errors import ConfigError
 from skitai.hosting import Host, public_options, reactor_stopper
 from skitai.mounting import dispatcher
 from skitai.testing import Reactor
 from skitai.testing.pump import BytePump
 from skitai.testing.workers import InlineWorkers
+from skitai.was import context
 from skitai.was.context import Was, current, registry
 from skitai.web.site import ServerFactory
 from skitai.web.wsgi import Services
+from tests.was.backends import OK, Authority, Network, answer
 from tests.web.exchanges import make_exchange
 from tests.web.serving import request, split
 
@@ -165,7 +169,6 @@ class StatusTests(SynchronousTestCase):
 
     def test_facts(self) -> None:
         served = Served(("/", Shop(True)), ("/a", "/tmp"), ("/b", answering(lambda was: ""), "app", None, "x.com"))
-        served.host.aliases = ["@db"]
         served.host.start()
         self.addCleanup(served.host.end)
         registry.register("engine_of_test", 1)
@@ -184,11 +187,47 @@ class StatusTests(SynchronousTestCase):
                 ("/b", "x.com", "app", "app", False, "serving"),
             ],
         )
-        self.assertEqual(facts["Aliases"], ["@db"])
+        self.assertEqual((facts["Aliases"], facts["Connections to other servers"]), ([], []))
         self.assertIn("engine_of_test", facts["Registered objects"])
         self.assertEqual((facts["Options"]["threads"], facts["Options"]["log_rotate_size"]), ("0", "64M"))
         self.assertIsNone(facts["Options"]["logpath"])
         self.assertIn("Mount point", was.status())
+
+    def test_facts_of_requests(self) -> None:
+        """Whom they go to, how many there are, and which members are well."""
+        network = Network()
+        network.serve(lambda backend, message: None, "a.example", 8080)
+        network.names["b.example"] = ["192.0.2.2"]
+        aliases = [
+            make_alias("@c", "http", ["a.example:8080 2", "b.example"], {}),
+            make_alias("@d", "http", "c.example/x", {}),
+        ]
+        host = Host(Settings(), InlineWorkers(network), lambda: None)
+        host.open(network, aliases, 5)
+        host.start()
+        self.addCleanup(host.end)
+        network.advance(1)
+        for _ in range(2):
+            was.get("@c/slow")
+            network.wait(0)
+        facts = host.facts()
+        self.assertEqual(facts["Server"]["Requests to other servers under way"], 2)
+        self.assertEqual(facts["Server"]["Results kept"], 0)
+        rows = [tuple(row.values()) for row in facts["Aliases"]]
+        self.assertEqual(
+            rows,
+            [
+                ("@c", "http", "a.example:8080", 2, 2, "up", None),
+                ("@c", "http", "b.example:80", 1, 0, "down", "1 s"),
+                ("@d", "http", "c.example:80", 1, 0, "up", None),
+            ],
+        )
+        self.assertEqual(
+            facts["Connections to other servers"],
+            [{"server": "http://a.example:8080", "open": 2, "idle": 0, "connecting": 0, "waiting": 0}],
+        )
+        self.assertIn("<td>b.example:80</td><td>1</td><td>0</td><td>down</td><td>1 s</td>", was.status())
+        self.assertNotIn("None", was.status())
 
     def test_no_secrets(self) -> None:
         settings = Settings(passphrase="open sesame")
@@ -201,6 +240,141 @@ class StatusTests(SynchronousTestCase):
     def test_config_has_every_other_option_by_its_name(self) -> None:
         config = Host(Settings(port=7), InlineWorkers(Reactor()), lambda: None).wasc.config
         self.assertEqual((config.port, config.compression, config.logpath), (7, True, None))
+
+
+class RequestTests(SynchronousTestCase):
+    """Requests of was, as the server makes them possible and ends them."""
+
+    def host(self, network: Network, *aliases: Any, **settings: Any) -> Host:
+        host = Host(Settings(**settings), InlineWorkers(network), lambda: None)
+        host.open(network, aliases, None)
+        host.start()
+        self.addCleanup(host.end)
+        return host
+
+    def test_a_hook_can_ask_but_not_wait(self) -> None:
+        """It runs in the main thread, which is to be the reactor's; what it begins is done when that runs."""
+        heard: list[Any] = []
+        faults: list[str] = []
+
+        class Asking:
+            def __call__(self, environ: Any, start_response: Any) -> Any: ...
+
+            def skitai_startup(self, wasc: Any) -> None:
+                handle = wasc.get("http://a.example/", callback=lambda response: heard.append(response.status_code))
+                was.get("http://a.example/", callback=(lambda response, name: heard.append(name), ("second",)))
+                try:
+                    handle.getwait()
+                except RuntimeError as error:
+                    faults.append(str(error))
+
+        network = Network()
+        network.serve(lambda backend, message: OK)
+        host = Host(Settings(), InlineWorkers(network), lambda: None)
+        declaration = Declaration("/")
+        declaration.add_mount("/", Asking(), origin={})
+        settings = Settings(threads=0)
+        services = Services(InlineWorkers(network), settings.limits, settings.compression, 0, io.StringIO(), host.enter)
+        dispatcher(settings, declaration, services, host)
+        host.open(network, (), None)
+        host.start()
+        self.addCleanup(host.end)
+        self.assertEqual(heard, [])
+        network.wait(0)
+        self.assertEqual(heard, [200, "second"])
+        self.assertIn("hooks that run when the server starts or stops are called in it, too", faults[0])
+
+    def test_before_the_server_is_there_and_after(self) -> None:
+        self.patch(context, "_servers", [])  # other tests may have left some
+        error = self.assertRaises(RuntimeError, lambda: was.get("http://a.example/"))
+        self.assertIn("needs a server that runs", str(error))
+        network = Network()
+        host = self.host(network)
+        host.end()
+        error = self.assertRaises(RuntimeError, lambda: was.get("http://a.example/"))
+        self.assertIn("needs a server that runs", str(error))
+        self.assertEqual(network.getDelayedCalls(), [])
+
+    def test_release_ends_all_requests(self) -> None:
+        network = Network()
+        network.serve(lambda backend, message: None)
+        host = self.host(network)
+        heard: list[Any] = []
+        for _ in range(3):
+            was.get("http://a.example/", callback=lambda response: heard.append(response.status_code))
+        network.wait(0)
+        settled = host.settled()
+        self.assertNoResult(settled)
+        host.release()
+        self.assertEqual(heard, [702] * 3)
+        late = was.get("http://a.example/", callback=lambda response: heard.append("late"))
+        network.wait(0.1)
+        self.successResultOf(settled)
+        self.assertEqual((heard[3:], late.response().status_code, network.open), (["late"], 702, 0))
+        self.assertEqual(network.getDelayedCalls(), [])
+
+    def test_the_end_releases_threads(self) -> None:
+        """First those whose requests can be told to have ended, then all others."""
+        network = Network()
+        network.serve(lambda backend, message: None)
+        host = self.host(network)
+        calls: list[Any] = []
+        handle = was.get("http://a.example/")
+        self.patch(host._workers, "release", lambda: calls.append(handle.is_done))
+        host.end()
+        self.assertEqual(calls, [True])
+
+    def test_settled_waits_for_what_is_on_its_way_and_nothing_else(self) -> None:
+        network = Network()
+        network.serve(lambda backend, message: None)
+        host = self.host(network)
+        self.successResultOf(host.settled())
+        was.get("http://a.example/", timeout=5)
+        settled = host.settled()
+        network.wait(4)
+        was.get("http://a.example/", timeout=5)
+        self.assertNoResult(settled)
+        network.wait(1.1)
+        network.wait(0.1)
+        self.successResultOf(settled)
+
+    def test_no_probe_begins_after_release(self) -> None:
+        """A member rests, which begins probes; the request that ends with the server begins no others."""
+        network = Network()
+        network.names["a.example"] = ["192.0.2.1"]
+        network.serve(lambda backend, message: None, "b.example", 80, "192.0.2.2")
+        host = self.host(network, make_alias("@c", "http", ["a.example", "b.example"], {}))
+        was.get("@c/")
+        network.wait(0)
+        self.assertEqual(network.open, 1)
+        host.release()
+        network.wait(0)
+        self.assertEqual(network.getDelayedCalls(), [])
+
+    def test_options_count(self) -> None:
+        network = Network()
+        network.serve(lambda backend, message: answer(b"x" * 2000))
+        self.host(network, max_response_size=1999, max_server_connections=2)
+        handles = [was.get(f"http://a.example/{number}") for number in range(5)]
+        network.wait(0)
+        self.assertEqual({handle.response().status_code for handle in handles}, {705})
+        network.serve(lambda backend, message: None)
+        for number in range(5):
+            was.get(f"http://a.example/{number}")
+        network.wait(0)
+        self.assertEqual(network.open, 2)
+
+    def test_the_authorities_of_an_alias_are_read_at_the_start(self) -> None:
+        path = self.mktemp()
+        with open(path, "w") as file:
+            file.write("no certificate")
+        host = Host(Settings(), InlineWorkers(Network()), lambda: None)
+        error = self.assertRaises(
+            ConfigError, host.open, Network(), [make_alias("@a", "https", "h", {"cafile": path})], None
+        )
+        self.assertIn(f"alias '@a': cafile: {path} can not be read", str(error))
+        cafile = Authority(self.mktemp()).cafile
+        host.open(Network(), [make_alias("@a", "https", "h", {"cafile": cafile})], None)
 
 
 class ReactorStopperTests(SynchronousTestCase):
@@ -224,3 +398,21 @@ class ReactorStopperTests(SynchronousTestCase):
                 raise ReactorNotRunning
 
         reactor_stopper(Stopping())()
+
+
+class RestartTests(SynchronousTestCase):
+    """``was.restart()``."""
+
+    def test_stops_the_server_for_who_starts_it_anew(self) -> None:
+        served = Served(("/", answering(lambda was: was.restart())))
+        served.host.can_restart = True
+        served.get("/")
+        served.reactor.advance(0)
+        self.assertEqual((served.stops, served.host.restarting), (["stop"], True))
+
+    def test_is_refused_where_somebody_else_starts_it(self) -> None:
+        served = Served(("/", answering(lambda was: was.restart())))
+        status, _ = served.get("/")
+        self.assertIn("500", status)
+        self.assertEqual((served.stops, served.host.restarting), ([], False))
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)

@@ -95,8 +95,8 @@ def _packages(text: str) -> frozenset[str]:
 
 
 VALUES = (
-    "aliases attributes config constants debugpage declare digests errors formats mounts pages reasons registry reprs "
-    "schedule settings values xmlreader xmlwriter"
+    "aliases attributes config constants debugpage declare digests errors fields formats mounts pages reasons registry "
+    "reprs schedule settings values xmlreader xmlwriter"
 )
 ENGINES = """byteranges caches chunked compression conditional errorpage events exchange forwarded headers http1
              http1_writer http2 media_types negotiation start_response transaction"""

@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from twisted.application.service import Application, IService
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Factory
@@ -139,9 +139,18 @@ class FakeHost:
     def __init__(self, now: Callable[[], list[str]]) -> None:
         self.now = now
         self.calls: list[tuple[str, list[str]]] = []
+        self.releases: list[list[str]] = []
+        self.requests: Deferred[None] = succeed(None)
+        self.lookups = 0
 
     def start(self) -> None:
         self.calls.append(("start", self.now()))
+
+    def settled(self) -> Deferred[None]:
+        return self.requests
+
+    def release(self) -> None:
+        self.releases.append(self.now())
 
     def end(self) -> None:
         self.calls.append(("end", self.now()))
@@ -233,6 +242,41 @@ class StopTests(LoggedTestCase):
         self.workers.ended.callback(None)
         self.successResultOf(stopped)
         self.assertEqual(self.host.calls[1:], [("end", ["start", "stop", "drain", "start"])])
+
+    def test_threads_end_when_requests_have_that_nobody_waits_for(self) -> None:
+        service = self.make(1)
+        self.host.requests = Deferred()
+        stopped = self.stop(service)
+        self.factory.gone()
+        self.assertEqual(self.workers.calls, ["start"], "callbacks could not be called any more")
+        self.host.requests.callback(None)
+        self.assertEqual(self.workers.calls, ["start", "stop"])
+        self.workers.ended.callback(None)
+        self.successResultOf(stopped)
+        self.assertEqual(self.host.releases, [])
+
+    def test_the_pool_does_not_wait_for_names_that_are_looked_up(self) -> None:
+        for lookups in (0, 1):
+            service = self.make(0)
+            self.host.lookups = lookups
+            thread: Any = object()
+            self.reactor.pool.threads.append(thread)
+            stopped = self.stop(service)
+            self.workers.ended.callback(None)
+            self.successResultOf(stopped)
+            self.assertEqual(self.reactor.pool.threads, [] if lookups else [thread])
+
+    def test_requests_are_ended_at_the_deadline(self) -> None:
+        service = self.make(0)
+        self.host.requests = Deferred()
+        stopped = self.stop(service)
+        self.reactor.advance(9.9)
+        self.assertNoResult(stopped)
+        self.reactor.advance(0.2)
+        self.assertEqual(self.host.releases, [["start", "drain", "start"]])
+        self.successResultOf(stopped)
+        self.host.requests.callback(None)
+        self.assertEqual([name for name, _ in self.host.calls], ["start", "end", "end"])
 
     def test_applications_are_ended_at_the_deadline_too(self) -> None:
         stopped = self.stop(self.make(1, ("GET /a", 12.0)))
@@ -437,7 +481,9 @@ class AssembleTests(LoggedTestCase):
 
     def test_threads_are_daemons_and_there_are_some_more(self) -> None:
         self.assemble(declaration(("/", hello)), threads=7)
-        self.assertEqual(self.reactor.pool.max, 7 + OTHER_THREADS)
+        self.assertEqual(self.reactor.pool.max, 7 + 32 + OTHER_THREADS)
+        self.assemble(declaration(("/", hello)), threads=7, extra_threads=3)
+        self.assertEqual(self.reactor.pool.max, 7 + 3 + OTHER_THREADS)
         self.assertTrue(self.reactor.pool.threadFactory(target=int).daemon)
 
     def test_a_mount_that_is_not_there_is_refused_and_the_port_closed(self) -> None:

@@ -134,6 +134,15 @@ class Process:
                         total += int(line.split()[1]) * 1024
         return total
 
+    def wait(self, seconds: float) -> None:
+        """Wait until it ends by itself; NotMeasured when it does not, or fails, with the last line that it wrote."""
+        try:
+            code = self._popen.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise NotMeasured(f"has not ended within {seconds:.0f} s") from None
+        if code:
+            raise NotMeasured(f"ended with status {code}: {self.last_line()}")
+
     def stop(self) -> None:
         """Ask it to end; after three seconds end it and what it left in its own session."""
         if self._popen.poll() is None:

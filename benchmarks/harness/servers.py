@@ -39,6 +39,7 @@ class Site:
         files: The directory behind "files".
         keep_alive: Seconds that an idle connection may stay.
         needs: Python distributions that the application is made with.
+        backend: Port of the server that the application asks, 0 for none.
     """
 
     app: str
@@ -47,6 +48,7 @@ class Site:
     files: Path | None = None
     keep_alive: int = 75
     needs: tuple[str, ...] = ()
+    backend: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +81,11 @@ class Server:
             return _program_version(self.name)
         if self.name == OURS:
             return "skitai of this checkout"
-        return _versions(self.needs)
+        return versions(self.needs)
 
 
-def _versions(names: Sequence[str]) -> str:
+def versions(names: Sequence[str]) -> str:
+    """Give Python distributions with their versions; NotMeasured when one is not installed."""
     try:
         return " with ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
     except importlib.metadata.PackageNotFoundError as missing:
@@ -227,22 +230,30 @@ class Entrant:
         name: Its name in the tables.
         server: Name of the server in the catalogue.
         site: What it serves.
+        path: What is asked of it where that is not what is asked of all, "" otherwise.
     """
 
     name: str
     server: str
     site: Site
+    path: str = ""
 
     def describe(self) -> str:
         """Give its name, the versions and what must be said of its settings."""
         server = SERVERS[self.server]
-        versions = [server.version(), *([_versions(self.site.needs)] if self.site.needs else [])]
-        return f"{self.name} ({', '.join(versions)}): {server.note}"
+        parts = [server.version(), *([versions(self.site.needs)] if self.site.needs else [])]
+        return f"{self.name} ({', '.join(parts)}): {server.note}"
 
 
 def alike(servers: Sequence[str], site: Site) -> tuple[Entrant, ...]:
     """Give several servers that serve the same, by their own names."""
     return tuple(Entrant(server, server, site) for server in servers)
+
+
+def import_path() -> dict[str, str]:
+    """Give the variable by which processes find the applications, and Skitai."""
+    folders = [str(APPS), str(BENCHMARKS.parent), os.environ.get("PYTHONPATH", "")]
+    return {"PYTHONPATH": os.pathsep.join(filter(None, folders))}
 
 
 def spawn(server: Server, site: Site, place: Place, cores: Cores, through: Sequence[str]) -> Process:
@@ -256,11 +267,9 @@ def spawn(server: Server, site: Site, place: Place, cores: Cores, through: Seque
         through: A Python script with its arguments that is run in its place, with its own command line appended.
     """
     server.version()
-    _versions(site.needs)
+    versions(site.needs)
     environment = {
-        "PYTHONPATH": os.pathsep.join(
-            filter(None, [str(APPS), str(BENCHMARKS.parent), os.environ.get("PYTHONPATH", "")])
-        ),
+        **import_path(),
         "BENCH_APP": site.app,
         "BENCH_CALLABLE": site.function,
         "BENCH_PORT": str(place.port),
@@ -268,6 +277,7 @@ def spawn(server: Server, site: Site, place: Place, cores: Cores, through: Seque
         "BENCH_KEEP_ALIVE": str(site.keep_alive),
         "BENCH_THREADS": THREADS,
         "BENCH_FILES": str(site.files),
+        "BENCH_BACKEND": str(site.backend),
     }
     python, *rest = server.command(site, place)
     return Process(cores.pin(cores.server, [python, *through, *rest]), environment, place.folder, APPS)

@@ -12,6 +12,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from harness.asking import backend
 from harness.clients import Connection
 from harness.load import Sample, Target, check_wrk, run_wrk
 from harness.plan import Plan
@@ -29,9 +30,11 @@ class Throughput:
         paths: What is asked for, in turn.
         entrants: Who takes part, ours first.
         limits: Its thresholds, of requests a second.
+        other_limits: Thresholds of other entrants than the first, each with the name of whose it is.
         cpu_limits: Its thresholds of the processor time of a request.
         post_size: Bytes of each request's body, 0 for GET.
         by_bytes: Whether servers are compared by bytes a second: of large answers few are whole at the end.
+        delay: Seconds that the server takes which the entrants ask; 0: they ask none.
         spread_limit: At most so many times the median latency may the 99th percentile of ours be; 0 for no threshold.
     """
 
@@ -39,9 +42,11 @@ class Throughput:
     paths: tuple[str, ...]
     entrants: tuple[Entrant, ...]
     limits: tuple[AtLeast, ...] = ()
+    other_limits: tuple[tuple[str, AtLeast], ...] = ()
     cpu_limits: tuple[AtMost, ...] = ()
     post_size: int = 0
     by_bytes: bool = False
+    delay: float = 0.0
     spread_limit: float = 0.0
 
 
@@ -83,15 +88,18 @@ def measure(workload: Throughput, name: str, plan: Plan) -> Result:
 
 
 def _measure_once(entrant: Entrant, workload: Throughput, plan: Plan) -> Sample:
-    site = dataclasses.replace(entrant.site, files=plan.files)
-    with serving(entrant.server, site, plan.cores) as (process, port, _):
+    with contextlib.ExitStack() as stack:
+        asked = stack.enter_context(backend(plan.cores, workload.delay)) if workload.delay else 0
+        site = dataclasses.replace(entrant.site, files=plan.files, backend=asked)
+        process, port, _ = stack.enter_context(serving(entrant.server, site, plan.cores))
         with contextlib.closing(Connection(port)) as connection:
             for _ in range(WARM_REQUESTS):
                 if workload.post_size:
                     connection.post(workload.paths[0], workload.post_size)
                 else:
                     connection.get(site.probe)
-        sample = run_wrk(process, Target(port, workload.paths, workload.post_size), plan.seconds, plan.cores)
+        paths = (entrant.path,) if entrant.path else workload.paths
+        sample = run_wrk(process, Target(port, paths, workload.post_size), plan.seconds, plan.cores)
         process.check_alive()
     return sample
 
@@ -133,6 +141,9 @@ def _checks(
     # A threshold against a server that was not asked for is left out.
     asked = {entrant.name for entrant in workload.entrants if entrant.server in plan.servers}
     checks = ratio_checks(name, rates, ours.name, [limit for limit in workload.limits if limit.peer in asked])
+    for whose, limit in workload.other_limits:
+        if limit.peer in asked:
+            checks += ratio_checks(name, rates, whose, [limit])
     costs = {label: [sample.cpu for sample in taken] for label, taken in samples.items()}
     limits = [limit for limit in workload.cpu_limits if limit.peer in asked]
     checks += ratio_checks(f"{name}: CPU of a request", costs, ours.name, limits)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 
-from harness import memory, moments, throughput
+from harness import asking, memory, moments, throughput
 from harness.plan import Plan
 from harness.results import AtLeast, AtMost, Result
 from harness.servers import Entrant, Site, alike
@@ -25,6 +25,11 @@ PEERS = (
 BODY_SIZE = 65536
 FLASK_SERVERS = ("waitress", "granian", "granian+log", "gunicorn-gthread", "skitai")
 FLASK_JSON = Site("flask_views", probe="/json", needs=("Flask",))
+
+GEVENT = {
+    "gevent with urllib3": Site("gevent_pages", "with_urllib3", needs=("urllib3",)),
+    "gevent with requests": Site("gevent_pages", "with_requests", needs=("requests",)),
+}
 
 LOADED = {
     "hello": Throughput(
@@ -102,12 +107,26 @@ LOADED = {
         ),
         cpu_limits=(AtMost("WSGI function", 1.4),),
     ),
+    "fanout": Throughput(
+        "a page of three parallel calls to a server that takes 50 ms",
+        ("/page",),
+        (
+            Entrant("view in a thread", "skitai", Site("asking_views")),
+            Entrant("async view", "skitai", Site("asking_views"), "/async_page"),
+            *(Entrant(name, "gunicorn-gevent", site) for name, site in GEVENT.items()),
+        ),
+        tuple(AtLeast(name, 1.0) for name in GEVENT),
+        other_limits=tuple(("async view", AtLeast(name, 1.5)) for name in GEVENT),
+        delay=0.05,
+    ),
 }
 
 WORKLOADS: dict[str, Callable[[str, Plan], Result]] = {
     **{name: functools.partial(throughput.measure, workload) for name, workload in LOADED.items()},
     "idle": memory.idle,
     **dict.fromkeys(memory.TRANSFERS, memory.transfer),
+    "client": asking.client,
+    "call": asking.call,
     "startup": moments.startup,
     "silent": moments.silent,
 }

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 
+from skitai.demo import timeline
 from skitai.saddle import Saddle
 from skitai.saddle.response import Response
 from skitai.saddle.was import Was
@@ -34,6 +35,7 @@ app.securekey = secrets.token_hex(32)
 app.csrf_protect = True
 app.config.max_post_body_size = 1 << 30
 app.config.max_upload_file_size = app.config.max_multipart_body_size = 1 << 28
+app.mount("/timeline", timeline, "part")
 
 _bells: Final[set[Deferred[None]]] = set()
 """Of those who wait; only the reactor's thread touches it."""

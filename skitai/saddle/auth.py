@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
+from skitai.digests import quoted, user_hash, wire
 from skitai.errors import PeerError
 from skitai.saddle.digest import (
     TOKEN,
@@ -29,10 +30,7 @@ from skitai.saddle.digest import (
     expected_response,
     malformed,
     parse_answer,
-    quoted,
     same_target,
-    user_hash,
-    wire,
 )
 
 SCHEMES: Final = ("basic", "digest")

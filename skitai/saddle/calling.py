@@ -65,8 +65,9 @@ def respond(was: Was, start_response: StartResponse) -> Any:
             content = run(steps(was, endpoint, partial(arguments_of, was, endpoint)))
         else:
             content = endpoint.view(was, **arguments_of(was, endpoint))
-        if hasattr(content, "__await__") or is_async_stream(content):
-            # A plain function has returned a coroutine: that of a function it has wrapped, say.
+        body = content.body if type(content) is Response else content
+        if hasattr(content, "__await__") or is_async_stream(body):
+            # A plain function has returned a coroutine: that of a function it has wrapped, say; or an aresponse.
             return was.services.later(_respond_later(was, endpoint, lambda: content, start_response))
         return send(was, make_answer(was, endpoint, content), start_response)
     except Exception as error:

@@ -12,7 +12,6 @@ Layer S. Thread: any; ``Nonces`` has a lock.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import re
 import secrets
@@ -22,13 +21,11 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
+from skitai.digests import ALGORITHMS, available, request_digest
 from skitai.errors import PeerError
 
 MAX_PARAMETERS: Final = 32
 """An answer has at most twelve; the rest is for what extensions may add."""
-
-ALGORITHMS: Final = {"MD5": ("md5", 32), "SHA-256": ("sha256", 64), "SHA-512-256": ("sha512_256", 64)}
-"""By their name in the IANA registry: the name that ``hashlib`` has for it, and the number of hex digits."""
 
 NONCE_LIFETIME: Final = 300.0
 """Seconds a nonce can be used. A browser gets the next one without asking its user again."""
@@ -101,17 +98,6 @@ class Answer:
         return int(self.nc, 16)
 
 
-def quoted(text: str) -> str:
-    """Return ``text`` as a quoted-string in UTF-8 (RFC 9110 section 5.6.4), one character a byte as WSGI wants it."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{wire(escaped)}"'
-
-
-def wire(text: str) -> str:
-    """Return ``text`` in UTF-8, one character a byte as WSGI has the values of fields."""
-    return text if text.isascii() else text.encode("utf-8").decode("latin-1")
-
-
 def algorithm_names(names: str | Iterable[str]) -> tuple[str, ...]:
     """Return the algorithms called ``names``, as the IANA registry writes them, in the order given.
 
@@ -123,7 +109,7 @@ def algorithm_names(names: str | Iterable[str]) -> tuple[str, ...]:
         proper = name.upper() if isinstance(name, str) else ""
         if proper not in ALGORITHMS:
             raise ValueError(f"digest_algorithms must be names among {', '.join(ALGORITHMS)}, not {name!r}")
-        if ALGORITHMS[proper][0] not in hashlib.algorithms_available:
+        if not available(proper):
             raise ValueError(f"digest_algorithms: {proper} is not in the hashlib of this Python")
         if proper not in known:
             known.append(proper)
@@ -252,16 +238,6 @@ def _resource(target: str) -> tuple[bytes, str]:
     return unquote_to_bytes(path.encode("latin-1", "backslashreplace")), query
 
 
-def _hash(algorithm: str, text: str, encoding: str = "latin-1") -> str:
-    # MD5 is what old clients have; saying that it is no security lets it work where a policy forbids it otherwise.
-    return hashlib.new(ALGORITHMS[algorithm][0], text.encode(encoding), usedforsecurity=False).hexdigest()
-
-
-def user_hash(algorithm: str, name: str, realm: str, password: str) -> str:
-    """Return H(A1) (RFC 7616 section 3.4.2) in hex digits; with MD5 that is how the manual stores passwords."""
-    return _hash(algorithm, f"{name}:{realm}:{password}", "utf-8")
-
-
 def expected_response(answer: Answer, key: str, method: str) -> str:
     """Return the response that is right (RFC 7616 section 3.4.1).
 
@@ -270,8 +246,8 @@ def expected_response(answer: Answer, key: str, method: str) -> str:
         key: H(A1) of the user in hex digits.
         method: The request method.
     """
-    request = _hash(answer.algorithm, f"{method}:{answer.uri}")
-    return _hash(answer.algorithm, f"{key}:{answer.nonce}:{answer.nc}:{answer.cnonce}:auth:{request}")
+    between = f"{answer.nonce}:{answer.nc}:{answer.cnonce}:auth"
+    return request_digest(answer.algorithm, key, method, answer.uri, between)
 
 
 class Nonces:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from skitai.saddle.app import Saddle
     from skitai.saddle.cookie import Cookie
     from skitai.saddle.mbox import MessageBox
+    from skitai.saddle.resproxy import ResProxy
     from skitai.saddle.saddlery import Saddlery
     from skitai.saddle.session import Session
 
@@ -228,6 +229,19 @@ class Was:
                 ("Last-Modified", formatdate(status.st_mtime, usegmt=True)),
             ],
         )
+
+    def aresponse(self, response_handler: Any, prolog: Any = None, epilog: Any = None) -> ResProxy:
+        """Return a body that is sent while its parts arrive.
+
+        Args:
+            response_handler: Called with each response and the proxy, one after the other; it must call
+                ``proxy.done()`` at last.
+            prolog: Sent before everything.
+            epilog: Sent after everything.
+        """
+        from skitai.saddle.resproxy import ResProxy
+
+        return ResProxy(self, response_handler, prolog, epilog)
 
     # -- cross-site request forgery
 

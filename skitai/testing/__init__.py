@@ -10,12 +10,13 @@ Not imported by the server.
 
 from __future__ import annotations
 
+from skitai.fields import Headers
 from skitai.testing.client import Client
 from skitai.testing.clock import Clock, Reactor
 from skitai.testing.cookies import Cookie, Cookies
 from skitai.testing.pump import BytePump, EndlessTalk, FakeClient
 from skitai.testing.request import Request
-from skitai.testing.response import Headers, NoResponse, RedirectError, Response, read_response
+from skitai.testing.response import NoResponse, RedirectError, Response, read_response
 from skitai.testing.transport import MemoryTransport
 from skitai.testing.workers import InlineWorkers, SteppingWorkers
 

@@ -19,7 +19,7 @@ from skitai import declare
 from skitai.config import resolve
 from skitai.hosting import Host
 from skitai.mounting import dispatcher
-from skitai.testing.clock import Reactor
+from skitai.testing.backends import Network
 from skitai.testing.cookies import Cookies
 from skitai.testing.credentials import Auth, Digest, basic
 from skitai.testing.pump import BytePump
@@ -46,12 +46,17 @@ class Client:
     Args:
         target: What to mount at "/": an application object, an application file, a directory or a module; or several
             mounts as for the keyword ``mount`` of ``skitai.run()``, such as a dictionary from mount point to target.
-        workers: "inline" calls applications at once, "stepping" as ``SteppingWorkers`` does; while ``request`` waits,
-            it takes the steps itself.
+        workers: "inline" calls applications at once, as with ``threads=0``; "stepping" as ``SteppingWorkers`` does,
+            where they may wait for their requests; while ``request`` waits, it takes the steps itself. None is
+            "stepping" where there are ``backends``, else "inline".
         piece_size: Most bytes that the server gets, and the client gets, at once: 1 for one byte at a time, 0 for all.
         cookies: Whether cookies that applications set are kept and sent with later requests, as a browser does.
         secure: Whether requests come over TLS, as far as applications see (``wsgi.url_scheme`` is "https").
         origin: Globals of the module whose directory relative paths start from; those of the caller when None.
+        backends: Who answers the requests that applications make with ``was``: applications, or whatever may be a
+            ``target``, by the URL of the server ("https://api.example:8443") or the name of a cluster ("@api", which
+            is declared where it is not). They may ask each other. Requests that go elsewhere find no server. While
+            something waits for an answer the clock goes on by itself.
         settings: Options of the server by name, as for ``skitai.run()``.
 
     Relative paths are relative to the directory of the file that makes the client. ``close()``, or the end of a
@@ -80,16 +85,20 @@ class Client:
             assert client.get("/api/items", auth=("ann", "secret")).json() == []
             response = client.post("/upload", {"title": "Cat"}, files={"photo": "cat.jpg"}, follow_redirects=True)
             assert [earlier.status for earlier in response.history] == [303]
+
+        with Client(app, backends={"http://weather.example": weather, "@users": users}) as client:
+            assert client.get("/tomorrow").json() == {"ann": "rain"}
     """
 
     def __init__(
         self,
         target: Any,
-        workers: str = "inline",
+        workers: str | None = None,
         piece_size: int = 0,
         cookies: bool = True,
         secure: bool = False,
         origin: dict[str, Any] | None = None,
+        backends: Mapping[str, Any] | Network | None = None,
         **settings: Any,
     ) -> None:
         origin = sys._getframe(1).f_globals if origin is None else origin
@@ -99,14 +108,14 @@ class Client:
         self._secure = secure
         self._digests: dict[Auth, Digest] = {}
         self._at_close: list[Callable[[], object]] = []  # what ends the applications; the last one goes first
-        self.reactor = Reactor()
-        self.reactor.advance(1)  # 0.0 stands for "not yet" in an exchange
+        self.reactor = network = self._network(backends, origin)
+        workers = workers or ("stepping" if backends else "inline")
         self.workers: InlineWorkers | SteppingWorkers
         if workers == "inline":
             # On the reactor's thread nobody may wait for the rest of a body, so applications get it whole.
             self.workers, settings["threads"] = InlineWorkers(self.reactor), 0
         elif workers == "stepping":
-            self.workers = SteppingWorkers(self.reactor)
+            self.workers = SteppingWorkers(network, go_on=network.go_on)
         else:
             raise ValueError(f"workers must be 'inline' or 'stepping', not {workers!r}")
         self.errors = io.StringIO()
@@ -221,8 +230,11 @@ class Client:
 
     def run_waiting(self, pump: BytePump) -> None:
         """Let applications run that wait for a thread, with stepping workers, and ``pump`` bring their answers."""
-        while isinstance(self.workers, SteppingWorkers) and self.workers.step():
+        happened = True
+        while happened:
+            stepped = isinstance(self.workers, SteppingWorkers) and self.workers.step()
             pump.flush()
+            happened = self.reactor.settle() or stepped
 
     @property
     def log(self) -> list[str]:
@@ -269,8 +281,21 @@ class Client:
             dispatch, self.settings.limits, self.reactor, self.workers, self._access_log.record, self._now
         )
         host.traffic = self.factory
+        self.reactor.declare(declaration)
+        host.open(self.reactor, declaration.clusters(), declaration.max_rcache)
         host.start()
         self._at_close.append(host.end)
+        self._asker = host.asker
+
+    def _network(self, backends: Mapping[str, Any] | Network | None, origin: dict[str, Any]) -> Network:
+        """Return the network, which the servers on it share with those who ask them."""
+        if isinstance(backends, Network):
+            return backends
+        network = Network(backends or {}, self.piece_size)
+        network.advance(1)  # 0.0 stands for "not yet" in an exchange
+        self._at_close.append(network.close)
+        network.open(lambda target: Client(target, "stepping", origin=origin, backends=network))
+        return network
 
     def _now(self) -> float:
         return EPOCH + self.reactor.seconds() - 1
@@ -320,11 +345,20 @@ class Client:
 
     def _wait(self, pump: BytePump, method: str) -> Response:
         self.run_waiting(pump)
-        received = pump.client.received
-        if not received:
-            closed = "the server has closed the connection" if pump.client.lost else "the server does not answer"
-            raise NoResponse(closed, received)
-        return read_response(received, method, pump.client.lost is not None)[0]
+        while True:
+            received = pump.client.received
+            try:
+                if not received:
+                    lost = pump.client.lost
+                    raise NoResponse(
+                        f"the server {'has closed the connection' if lost else 'does not answer'}", received
+                    )
+                return read_response(received, method, pump.client.lost is not None)[0]
+            except NoResponse:
+                # The answer may wait for a request of the application.
+                if not self._asker.client.deadlines or not self.reactor.go_on():
+                    raise
+            self.run_waiting(pump)
 
     @contextmanager
     def _failures(self) -> Iterator[list[BaseException]]:

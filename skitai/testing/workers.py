@@ -66,6 +66,9 @@ class InlineWorkers:
         """Refuse: jobs run in the reactor's thread, which must not wait."""
         raise RuntimeError("the reactor thread must not wait")
 
+    def release(self) -> None:
+        """Do nothing: nobody waits."""
+
     def busy(self) -> list[tuple[Job, float]]:
         """Return an empty list: nobody looks while a job runs."""
         return []
@@ -80,14 +83,16 @@ class SteppingWorkers:
     """Keep every job until the test lets the next one run, as if a thread had become free for it.
 
     While a job runs, ``in_reactor`` is false, so that the code under test takes the ways of an application thread.
-    There is no second thread though: a job that waits for the reactor waits for ever.
+    There is no second thread though: a job that waits for the reactor waits for ever, unless ``go_on`` works for it.
 
     Args:
         clock: Runs what is handed over to the reactor at its next ``advance``, and times the jobs.
         max_queued: How many jobs may wait; more are refused.
+        go_on: Lets something happen that a job may wait for; returns False where nothing is to come.
 
     Attributes:
         max_queued: How many jobs may wait.
+        blocked: Whether a job waits for the reactor.
         waiting: The jobs that wait, the next one first.
 
     Example::
@@ -98,9 +103,11 @@ class SteppingWorkers:
         workers.step()                     # first runs
     """
 
-    def __init__(self, clock: IReactorTime, max_queued: int = 1000) -> None:
+    def __init__(self, clock: IReactorTime, max_queued: int = 1000, go_on: Callable[[], bool] | None = None) -> None:
         self._clock = clock
         self.max_queued = max_queued
+        self._go_on = go_on
+        self.blocked = False
         self._running: tuple[Job, float] | None = None
         self._stopped: Deferred[None] | None = None
         self.waiting: deque[Job] = deque()
@@ -142,22 +149,29 @@ class SteppingWorkers:
         return self._running is None
 
     def block(self, function: Callable[..., Deferred[Any]], *args: object) -> Any:
-        """Call ``function`` and return what its Deferred fires with, which must be at once: nothing else runs here.
+        """Call ``function`` and return what its Deferred fires with: at once, or when ``go_on`` has brought it about.
 
         Raises:
             RuntimeError: It does not fire; the job would wait for ever.
         """
         outcome: list[Any] = []
         running, self._running = self._running, None  # what it calls is in the reactor's thread
+        self.blocked = True
         try:
             function(*args).addBoth(outcome.append)
+            while not outcome and self._go_on is not None and self._go_on():
+                pass
         finally:
             self._running = running
+            self.blocked = False
         if not outcome:
             raise RuntimeError("what the job waits for can not happen: the test has one thread")
         if isinstance(outcome[0], Failure):
             outcome[0].raiseException()
         return outcome[0]
+
+    def release(self) -> None:
+        """Do nothing: nobody waits."""
 
     def busy(self) -> list[tuple[Job, float]]:
         """Return the job that is running and since how many seconds of the clock."""
@@ -178,7 +192,7 @@ class SteppingWorkers:
         """
         if not self.waiting:
             return False
-        if self._running is not None:
+        if self._running is not None or self.blocked:
             raise RuntimeError("step() in a job: it would run two jobs in one thread")
         job = self.waiting.popleft()
         self._running = (job, self._clock.seconds())

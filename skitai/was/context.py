@@ -26,32 +26,49 @@ from twisted.logger import Logger, LogLevel
 from skitai import formats
 from skitai.errors import NotAvailable
 from skitai.registry import Registry
+from skitai.was.calls import Verb
 from skitai.was.loggers import current_traceback, leveled
+from skitai.was.outgoing import VERBS
 from skitai.web.events import HeaderList
 from skitai.web.exchange import Exchange
-from skitai.web.transaction import child_headers, gtxn_of, ltxn_of
+from skitai.web.transaction import child_headers, gtxn_of, handed_on, ltxn_of
 
 if TYPE_CHECKING:
+    from skitai.was.asking import Asker
+    from skitai.was.calls import RemoteCalls
     from skitai.was.coroutines import Runtime
-
-_VERBS: Final = "delete get head options patch post put trace"
-_BODIES: Final = " ".join(
-    f"{verb}{body}" for verb in ("patch", "post", "put") for body in ("form", "json", "nvp", "xml")
-)
+    from skitai.was.handle import Gathering, Handle, MapHandle, Threads
+    from skitai.was.pushed import Pushed
+    from skitai.was.result import Response
 
 NOT_AVAILABLE: Final = frozenset(
-    f"""
-    {_VERBS} {_BODIES} upload rpc grpc ws wss db mongodb postgresql redis sqlite3
-    ajob aresponse email restart
-    websocket wsclient wsclosed wsconfig wshasevent wsinit wsopened
-    """.split()
+    [
+        "grpc",
+        "ws",
+        "wss",
+        "db",
+        "mongodb",
+        "postgresql",
+        "redis",
+        "sqlite3",
+        "ajob",
+        "email",
+        "websocket",
+        "wsclient",
+        "wsclosed",
+        "wsconfig",
+        "wshasevent",
+        "wsinit",
+        "wsopened",
+    ]
 )
-"""Names of the manual that nothing stands behind yet. ``restart`` comes with worker processes."""
+"""Names of the manual that nothing stands behind yet."""
 
 OF_FRAMEWORK: Final = frozenset(
     {
         "ab",
         "app",
+        "aresponse",
         "cookie",
         "fstream",
         "g",
@@ -90,6 +107,17 @@ class ServerLink(Protocol):
 
     def application_at(self, point: str) -> Any:
         """Return the application object that is mounted at a point, None where there is none. Thread: any."""
+
+    @property
+    def asker(self) -> Asker:
+        """What makes requests."""
+
+    @property
+    def threads(self) -> Threads:
+        """The bridge between threads and reactor."""
+
+    def restart(self) -> None:
+        """Stop the server and start it anew; see ``was.restart``. Thread: any."""
 
     def stop(self) -> None:
         """Stop the server gracefully, open requests first; further calls change nothing. Thread: any."""
@@ -172,6 +200,49 @@ class Outside:
         """
         self._server("shutdown").stop()
 
+    def restart(self) -> None:
+        """Stop the server gracefully and start it anew, with new code and the same arguments.
+
+        Raises:
+            RuntimeError: No server runs, or it is one that others start (twistd).
+
+        Thread: any.
+        """
+        self._server("restart").restart()
+
+    @property
+    def rpc(self) -> RemoteCalls:
+        """XML-RPC services: ``was.rpc(url).method(arguments)``."""
+        from skitai.was.calls import RemoteCalls
+
+        return RemoteCalls(self)
+
+    def gather(self, *handles: Handle | MapHandle) -> Gathering:
+        """Return what waits for several requests in a coroutine: ``await was.gather(one, two)``."""
+        from skitai.was.handle import Gathering
+
+        return Gathering(handles)
+
+    @property
+    def asker(self) -> Asker:
+        """What makes requests."""
+        return self._server("get").asker
+
+    @property
+    def threads(self) -> Threads:
+        """The bridge between threads and reactor."""
+        return self._server("get").threads
+
+    def next_call_fields(self) -> HeaderList:
+        """Return the fields that the next outgoing call carries its transaction in: none outside of requests."""
+        return []
+
+    def pushed(self, handle: Callable[[Response], object], failed: Callable[[Exception], object]) -> Pushed:
+        """Return the body of an asynchronous response; see ``skitai.was.pushed.Pushed``."""
+        from skitai.was.pushed import Pushed
+
+        return Pushed(self, handle, failed)
+
     def application_at(self, point: str) -> Any:
         """Return the application object that is mounted at a point, None where there is none.
 
@@ -198,7 +269,7 @@ class Outside:
         """Return what is registered by a name that is not our own."""
         if name in REQUEST_BOUND:
             raise RuntimeError(f"was.{name} needs a request: it can be used only by code that is answering one")
-        return shared(name)
+        return Verb(self, name) if name in VERBS else shared(name)
 
 
 class Was(Outside):
@@ -216,7 +287,7 @@ class Was(Outside):
             framework sets it, and sets it back to None when it is done.
     """
 
-    __slots__ = ("_calls", "_exchange", "_given_link", "_runtime", "env", "framework")
+    __slots__ = ("_calls", "_exchange", "_given_link", "_handed_on", "_runtime", "env", "framework")
 
     def __init__(
         self,
@@ -228,6 +299,7 @@ class Was(Outside):
         # One is made for every request: nothing is computed before it is asked for.
         self._exchange = exchange
         self._calls = 0
+        self._handed_on: HeaderList | None = None
         self._runtime = runtime
         self._given_link = link
         self.env = environ
@@ -285,7 +357,11 @@ class Was(Outside):
     def next_call_headers(self) -> HeaderList:
         """Return the fields that the next outgoing call of this request carries its transaction in."""
         self._calls += 1
-        return child_headers(self._exchange, self._calls)
+        if self._handed_on is None:
+            self._handed_on = handed_on(self._exchange)
+        return child_headers(self._exchange, self._calls, self._handed_on)
+
+    next_call_fields = next_call_headers
 
     def _emit(self, level: Any, text: str, mark: str = "") -> None:
         gtxn, ltxn = self.gtxnid, self.ltxnid
@@ -293,6 +369,8 @@ class Was(Outside):
 
     def __getattr__(self, name: str) -> Any:
         """Return what the framework or the registry has by a name that is not our own."""
+        if name in VERBS:
+            return Verb(self, name)
         if name not in OF_FRAMEWORK:
             return shared(name)
         framework = self.framework
@@ -328,7 +406,7 @@ def refuse(name: str) -> NoReturn:
 
 def is_reserved(name: str) -> bool:
     """Return whether ``was`` or ``wasc`` has a name already, or will have it in a later version."""
-    if name in NOT_AVAILABLE or name in REQUEST_BOUND or name in OF_WASC or hasattr(Was, name):
+    if name in NOT_AVAILABLE or name in REQUEST_BOUND or name in OF_WASC or name in VERBS or hasattr(Was, name):
         return True
     # ``was`` is also a package: what is a variable or a module of it can not be anything else.
     package = __name__.rpartition(".")[0]

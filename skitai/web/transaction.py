@@ -133,22 +133,24 @@ def child_ltxn(ltxn: int, call: int) -> int:
     return ltxn + _LTXN_STEP + call
 
 
-def child_headers(exchange: Exchange, call: int) -> HeaderList:
+def handed_on(exchange: Exchange) -> HeaderList:
+    """Return what is the same in ``child_headers`` of all calls of a request: all but X-Ltxn-Id."""
+    return [(b"x-gtxn-id", gtxn_of(exchange).encode("ascii")), *trace_headers(exchange.request.headers)]
+
+
+def child_headers(exchange: Exchange, call: int, same: HeaderList | None = None) -> HeaderList:
     """Return the fields that hand a request's transaction on to a call it makes.
 
     Args:
         exchange: The request that makes the call.
         call: Running number of the call in that request, from 1.
+        same: What ``handed_on`` returned for the request, so that it is not made again.
 
     Returns:
         X-Gtxn-Id and X-Ltxn-Id, then the trace context when the request came with a valid one.
     """
-    gtxn = gtxn_of(exchange)
-    headers = [
-        (b"x-gtxn-id", gtxn.encode("ascii")),
-        (b"x-ltxn-id", b"%d" % child_ltxn(exchange.ltxn, call)),
-    ]
-    return headers + trace_headers(exchange.request.headers)
+    gtxn, *trace = same if same is not None else handed_on(exchange)
+    return [gtxn, (b"x-ltxn-id", b"%d" % child_ltxn(exchange.ltxn, call)), *trace]
 
 
 class TraceParent(NamedTuple):

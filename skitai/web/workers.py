@@ -8,6 +8,9 @@ A thread that waits for something on the reactor (``block``) burns no time of th
 place meanwhile. When it goes on there is one thread too many; the next one that would take a job ends instead, or takes
 the place of the next one that waits.
 
+When the reactor ends, nothing that a thread waits for can happen any more: ``release`` ends all waits then, and refuses
+further ones.
+
 Nothing else in Skitai calls ``callFromThread`` or ``callInThread``. It must not know what a job is.
 """
 
@@ -23,9 +26,11 @@ from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFromThreads
-from twisted.internet.threads import blockingCallFromThread
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
+
+from skitai.errors import RequestCancelled
 
 _log = Logger(namespace="skitai.server")
 
@@ -74,12 +79,14 @@ class Workers:
         self._max_extra = max_extra
         self._lock = threading.Lock()
         self._extra = 0
-        self._surplus = 0
+        self._running = threads  # loops that do not wait for the reactor
         self._jobs: deque[Job] = deque()
         self._tokens: SimpleQueue[bool] = SimpleQueue()
         self._calls: deque[tuple[Callable[..., object], tuple[object, ...]]] = deque()
         self._woken = False
         self._busy: dict[int, tuple[Job, float]] = {}
+        self._waits: set[_Wait] = set()
+        self._released = False
         self._loops = 0
         self._stopped: Deferred[None] | None = None
         self._reactor_thread = threading.get_ident()
@@ -149,15 +156,39 @@ class Workers:
     def block(self, function: Callable[..., Deferred[Any]], *args: object) -> Any:
         """Call ``function`` in the reactor and wait for what its Deferred fires with.
 
+        Raises:
+            RequestCancelled: The server has stopped, before or meanwhile.
+
         Thread: any but the reactor's. An application thread has another one run in its place meanwhile.
         """
-        replaced = threading.get_ident() in self._busy and self._replace()
+        wait = _Wait(function, args)
+        with self._lock:
+            if self._released:
+                raise _stopped()
+            self._waits.add(wait)
+        # The reactor is woken first, so that it works while this thread finds another one for its place.
+        self.to_reactor(wait.begin)
+        counts = threading.get_ident() in self._busy
+        if counts:
+            self._replace()
         try:
-            return blockingCallFromThread(self._reactor, function, *args)
+            return wait.result()
         finally:
-            if replaced:
-                with self._lock:
-                    self._surplus += 1
+            with self._lock:
+                self._waits.discard(wait)
+                if counts:
+                    self._running += 1
+
+    def release(self) -> None:
+        """End all waits, those that begin from now on too: the reactor does nothing for them any more.
+
+        Thread: reactor.
+        """
+        with self._lock:
+            self._released = True
+            waits = list(self._waits)
+        for wait in waits:
+            wait.end(Failure(_stopped()))  # type: ignore[no-untyped-call]
 
     def busy(self) -> list[tuple[Job, float]]:
         """Return the jobs that are running and since how many seconds. Thread: any."""
@@ -169,25 +200,24 @@ class Workers:
         """How many jobs wait for a thread."""
         return len(self._jobs)
 
-    def _replace(self) -> bool:
-        """Have another thread run in the place of this one; return False where there must not be more."""
+    def _replace(self) -> None:
+        """Take note that this thread waits; have another one run in its place, unless there must not be more."""
         with self._lock:
-            if self._surplus:
-                self._surplus -= 1
-                return True
-            if self._extra >= self._max_extra or self._stopped is not None:
-                return False
+            self._running -= 1
+            enough = self._running >= self._threads or self._extra >= self._max_extra
+            if enough or self._stopped is not None:
+                return
+            self._running += 1
             self._extra += 1
             self._loops += 1
         self._pool.callInThread(self._loop)
-        return True
 
     def _retire(self) -> bool:
         """Tell whether this thread is to end, since there is one too many; if so, the token it took is given back."""
         with self._lock:
-            if not self._surplus or self._stopped is not None:
+            if self._running <= self._threads or self._stopped is not None:
                 return False
-            self._surplus -= 1
+            self._running -= 1
             self._extra -= 1
             self._tokens.put(True)  # its job is for another one; before those that ``stop`` puts
             return True
@@ -207,7 +237,7 @@ class Workers:
         thread = threading.get_ident()
         take, next_job = self._tokens.get, self._jobs.popleft
         while take():
-            if self._surplus and self._retire():
+            if self._running > self._threads and self._retire():
                 break
             try:
                 job = next_job()
@@ -232,3 +262,46 @@ class Workers:
             done = self._stopped if not self._loops else None
         if done is not None:
             done.callback(None)
+
+
+class _Wait:
+    """A thread that waits for something on the reactor."""
+
+    __slots__ = ("_args", "_ended", "_function", "_lock", "_result")
+
+    def __init__(self, function: Callable[..., Deferred[Any]], args: tuple[object, ...]) -> None:
+        self._function = function
+        self._args = args
+        self._result: Any = None
+        self._ended = False
+        # Held until the result is there; the cheapest of all ways to wait.
+        self._lock = threading.Lock()
+        self._lock.acquire()
+
+    def begin(self) -> None:
+        """Call the function. Thread: reactor."""
+        if self._ended:
+            return
+        try:
+            self._function(*self._args).addBoth(self.end)
+        except Exception:
+            self.end(Failure())  # type: ignore[no-untyped-call]
+
+    def end(self, result: Any) -> None:
+        """Let the thread go on; only the first call does. Thread: reactor."""
+        if not self._ended:
+            self._ended = True
+            self._result = result
+            self._lock.release()
+
+    def result(self) -> Any:
+        """Wait; return or raise what has come. Thread: the one that waits."""
+        self._lock.acquire()
+        result, self._result = self._result, None
+        if isinstance(result, Failure):
+            result.raiseException()
+        return result
+
+
+def _stopped() -> RequestCancelled:
+    return RequestCancelled("the server has stopped")

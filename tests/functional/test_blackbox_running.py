@@ -106,11 +106,11 @@ class RefusalTests(RunningTestCase):
             ((self.MOUNT, "skitai.run(port=0, certfile='app.py')"), ("app.py",)),
             ((self.MOUNT, "skitai.enable_proxy()", "skitai.run(port=0)"), ("enable_proxy", "available")),
             ((self.MOUNT, "skitai.cron('* * * * *', 'x')", "skitai.run(port=0)"), ("cron", "available")),
-            ((self.MOUNT, "skitai.alias('@a', 'https', ['b:1'])", "skitai.run(port=0)"), ("alias", "available")),
+            ((self.MOUNT, "skitai.alias('@a', 'postgresql', ['b:1'])", "skitai.run(port=0)"), ("alias", "available")),
             ((self.MOUNT, "skitai.enable_gateway()", "skitai.run(port=0)"), ("gateway", "available")),
             ((self.MOUNT, "skitai.enable_cachefs(memmax='64M')", "skitai.run(port=0)"), ("cachefs", "available")),
             ((self.MOUNT, "skitai.enable_smtpda()", "skitai.run(port=0)"), ("smtpda", "available")),
-            ((self.MOUNT, "skitai.run(port=0, clusters={'a': ('https', ['b'])})"), ("available",)),
+            ((self.MOUNT, "skitai.run(port=0, clusters={'a': ('postgresql', ['b'])})"), ("available",)),
             ((self.MOUNT, "skitai.run(port=0, workers=2)"), ("workers",)),
         ]  # fmt: skip
         waiting = []

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from skitai.demo import timeline
 from tests.functional.process import PATIENCE, ROOT, Server, until
 
 EXAMPLES = ROOT / "examples"
@@ -411,6 +412,39 @@ class DemonstrationTests(ExampleTestCase):
         waiting.join(PATIENCE)
         self.assertEqual(answers[0].status, 200)
         self.assertGreaterEqual(json.loads(answers[0].body)["waited"], 0)
+
+    def assert_timeline(self, path: str) -> None:
+        """The page has a bar for each call, the one of another call indented, and takes less than they do together."""
+        answer = self.get(path)
+        self.assertEqual(answer.status, 200)
+        rows = re.findall(r'<li class="depth-(\d)"><span class="name">(\w+) <small>(\d+)<', answer.text)
+        self.assertEqual([row[:2] for row in rows], [("0", name) for name in timeline.ASKED] + [("1", "stock")])
+        self.assertEqual([row[2] for row in rows[:4]], ["2001", "2002", "2003", "2004"])
+        self.assertRegex(rows[4][2], "^30")
+        bars = [tuple(map(float, bar)) for bar in re.findall(r"margin-left: ([\d.]+)%; width: ([\d.]+)%", answer.text)]
+        self.assertEqual(len(bars), 5)
+        for left, width in bars:
+            self.assertGreater(width, 0)
+            self.assertLessEqual(left + width, 100.1)
+        # Whatever the machine is doing: all four were at work when the first one ended.
+        self.assertLess(max(left for left, _ in bars[:4]), min(left + width for left, width in bars[:4]))
+        gtxn = re.search(r"<code>(GTID-[^<]+)</code>", answer.text)
+        assert gtxn is not None
+        for number in ("2001", "2002", "2003", "2004", rows[4][2]):
+            self.server.wait_for(rf"GET /timeline/service/\w+ HTTP/1.1 200 .* {gtxn[1]} {number} ")
+
+    def test_timeline_of_a_thread(self) -> None:
+        self.assert_timeline("/timeline/")
+
+    def test_timeline_of_a_coroutine(self) -> None:
+        self.assert_timeline("/timeline/coroutine")
+
+    def test_timeline_asks_no_other_host(self) -> None:
+        """Who sends another name of the host does not choose whom the demonstration asks."""
+        self.assertIn(">weather <", self.get("/timeline/", Host="elsewhere.example:1").text)
+
+    def test_service_that_is_not_there(self) -> None:
+        self.assertEqual(self.get("/timeline/service/nothing").status, 404)
 
     def test_echo(self) -> None:
         answer = json.loads(self.get("/echo?a=%20b", X_Anything="at all").body)

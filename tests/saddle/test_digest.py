@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from skitai.digests import quoted, user_hash
 from skitai.errors import PeerError
 from skitai.saddle.digest import (
     COUNT_WINDOW,
@@ -23,9 +24,7 @@ from skitai.saddle.digest import (
     expected_response,
     parse_answer,
     parse_parameters,
-    quoted,
     same_target,
-    user_hash,
 )
 
 SECRET = b"a secret that is long enough"

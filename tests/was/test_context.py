@@ -14,6 +14,7 @@ from skitai import was
 from skitai.errors import NotAvailable
 from skitai.was import context as context_module
 from skitai.was.context import NOT_AVAILABLE, OF_FRAMEWORK, Outside, Was, attach, current, detach, is_reserved, registry
+from skitai.was.outgoing import VERBS
 from skitai.was.wasc import Wasc
 from skitai.web.transaction import fresh_gtxn
 from tests.web.exchanges import make_exchange
@@ -77,7 +78,7 @@ class OutsideTests(_WasTestCase):
                 self.assertIn(f"was.{name} needs a request", str(error))
 
     def test_not_available(self) -> None:
-        for name in ("get", "postjson", "postgresql", "restart", "aresponse"):
+        for name in ("grpc", "ws", "postgresql", "redis", "email"):
             with self.subTest(name):
                 error = self.assertRaises(NotAvailable, getattr, was, name)
                 self.assertIn(f"was.{name} is not available", str(error))
@@ -166,8 +167,8 @@ class InsideTests(_WasTestCase):
 
     def test_not_available(self) -> None:
         context = self.enter()
-        self.assertRaises(NotAvailable, getattr, was, "get")
-        self.assertRaises(NotAvailable, getattr, context, "get")
+        self.assertRaises(NotAvailable, getattr, was, "db")
+        self.assertRaises(NotAvailable, getattr, context, "db")
         self.assertRaises(AttributeError, getattr, context, "gett")
 
     def test_each_context_has_its_own(self) -> None:
@@ -322,7 +323,8 @@ class SharedTests(_WasTestCase):
         self.assertIsNone(was.nothing_of_test)
 
     def test_names_that_are_taken(self) -> None:
-        taken = ["log", "request", "get", "restart", "env", "later", "user", "framework"]
+        taken = ["get", "postform", "rpc", "gather", "redis", "aresponse"]
+        taken += ["log", "request", "restart", "env", "later", "user", "framework"]
         taken += ["context", "loggers", "statuspage", "coroutines", "wasc"]  # modules of the package hide everything
         for name in taken:
             error = self.assertRaises(ValueError, registry.register, name, 1)
@@ -330,7 +332,8 @@ class SharedTests(_WasTestCase):
 
     def test_everything_that_was_and_wasc_have_is_taken(self) -> None:
         public = {name for kind in (Outside, Was, Wasc) for name in dir(kind) if not name.startswith("_")}
-        self.assertEqual([name for name in public | NOT_AVAILABLE | OF_FRAMEWORK if not is_reserved(name)], [])
+        names = public | NOT_AVAILABLE | OF_FRAMEWORK | VERBS.keys()
+        self.assertEqual([name for name in names if not is_reserved(name)], [])
 
     def test_the_package_hides_nothing_else(self) -> None:
         """Only its modules and what its annotations need are variables of the package."""

@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.threadpool import ThreadPool
 from twisted.trial.unittest import SynchronousTestCase
 
+from skitai.errors import RequestCancelled
 from skitai.testing.clock import Reactor
 from skitai.web.workers import Workers
 
@@ -156,6 +157,15 @@ class WorkersTests(SynchronousTestCase):
         release.set()
         self.assertTrue(second.wait(TIMEOUT))
 
+    def test_one_that_comes_back_when_no_more_may_run_goes_on(self) -> None:
+        workers = self.workers(max_extra=1)
+        results: list[object] = []
+        first, second = (self.wait_on_reactor(workers, results) for _ in range(2))
+        second.callback("second")
+        self.finish(workers)
+        self.assertEqual(results, ["second"])
+        first.callback("first")
+
     def test_stop_while_threads_wait(self) -> None:
         workers = Workers(self.reactor, self.pool, 1, 10, 4)
         workers.start()
@@ -168,6 +178,65 @@ class WorkersTests(SynchronousTestCase):
         while not stopped:
             self.reactor.run_calls()
         self.assertEqual(results, ["result"] * 3)
+
+    def test_release_ends_all_waits_and_refuses_further_ones(self) -> None:
+        workers = self.workers()
+        caught: list[str] = []
+        asked: list[object] = []
+
+        def wait() -> None:
+            try:
+                workers.block(lambda: asked.append(1) or Deferred())  # type: ignore[func-returns-value]
+            except RequestCancelled as error:
+                caught.append(str(error))
+
+        threads = [threading.Thread(target=wait, daemon=True) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        while len(asked) < 3:
+            self.reactor.run_calls()
+        self.assertEqual(caught, [])
+        workers.release()
+        workers.release()
+        for thread in threads:
+            thread.join(TIMEOUT)
+        wait()  # at once, though no reactor runs
+        self.assertEqual(caught, ["the server has stopped"] * 4)
+
+    def test_release_ends_a_wait_that_the_reactor_has_not_seen_yet(self) -> None:
+        workers = self.workers()
+        caught: list[type] = []
+        asked: list[object] = []
+
+        def wait() -> None:
+            try:
+                workers.block(lambda: asked.append(1) or Deferred())  # type: ignore[func-returns-value]
+            except RequestCancelled as error:
+                caught.append(type(error))
+
+        thread = threading.Thread(target=wait, daemon=True)
+        thread.start()
+        self.assertTrue(self.reactor.woken.wait(TIMEOUT))
+        workers.release()
+        thread.join(TIMEOUT)
+        self.reactor.run_calls()
+        self.assertEqual((caught, asked), ([RequestCancelled], []))
+
+    def test_a_function_that_fails_in_the_reactor_fails_the_wait(self) -> None:
+        workers = self.workers()
+        caught: list[type] = []
+
+        def wait() -> None:
+            try:
+                workers.block(lambda: 1 // 0)  # type: ignore[arg-type, return-value]
+            except ZeroDivisionError as error:
+                caught.append(type(error))
+
+        thread = threading.Thread(target=wait, daemon=True)
+        thread.start()
+        self.reactor.run_calls()
+        thread.join(TIMEOUT)
+        self.assertEqual(caught, [ZeroDivisionError])
 
     def test_a_job_runs_in_another_thread(self) -> None:
         workers = self.workers()

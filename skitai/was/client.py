@@ -1,0 +1,161 @@
+"""The HTTP client: what makes requests, and keeps the connections to all servers.
+
+It holds what requests share: connections by server, deadlines, what servers want to know of who asks, names that are
+looked up. ``done`` is never called before ``HTTPClient.request`` has returned.
+
+Layer 3. It must not know clusters, caches, threads, nor who asks. Thread: reactor.
+"""
+
+from __future__ import annotations
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from skitai.errors import RequestError
+from skitai.was.challenges import Credentials
+from skitai.was.connecting import ClientReactor, Names
+from skitai.was.deadlines import Deadlines
+from skitai.was.limits import DEFAULT_TRUST, ClientSettings, Target, Trust
+from skitai.was.outgoing import Outgoing
+from skitai.was.pool import Pool
+from skitai.was.transfer import Answer, Done, Extra, Transfer
+from skitai.was.url import URL
+
+_log = Logger(namespace="skitai.was")
+
+
+class HTTPClient:
+    """Makes requests, and keeps the connections.
+
+    Args:
+        reactor: Connects.
+        settings: What requests may cost.
+        clock: Measures deadlines.
+
+    Attributes:
+        settings: As given.
+        deadlines: The requests that run.
+        credentials: What servers have asked for.
+    """
+
+    def __init__(self, reactor: ClientReactor, settings: ClientSettings, clock: IReactorTime) -> None:
+        self._reactor = reactor
+        self.settings = settings
+        self._clock = clock
+        self.deadlines = Deadlines(clock)
+        self.credentials = Credentials()
+        self._resolving = Names(reactor)
+        self._pools: dict[tuple[str, str, int, Trust], Pool] = {}
+        self._closed: Deferred[None] | None = None
+
+    def request(
+        self,
+        outgoing: Outgoing,
+        timeout: float,
+        max_response_size: int,
+        done: Done,
+        extra: Extra | None = None,
+        trust: Trust = DEFAULT_TRUST,
+    ) -> Transfer:
+        """Make a request.
+
+        Args:
+            outgoing: The request. Its payload stays the caller's: until ``done`` is called nobody else may use it, then
+                it may be sent again, and the caller has to close it.
+            timeout: Seconds that it may take in all.
+            max_response_size: Bytes of a body, after decoding.
+            done: Called once with the answer, or with what has become of the request; not before this returns.
+            extra: Gives further fields for each request that is made on the way.
+            trust: Whose certificates are accepted, until a redirect leads to another origin.
+
+        Returns:
+            What can be cancelled.
+        """
+        transfer = Transfer(self, outgoing, (timeout, max_response_size), done, extra)
+        transfer.deadline = self._clock.seconds() + timeout
+        if self._closed is None:
+            self.deadlines.add(transfer)
+            transfer.start(trust)
+        else:
+            transfer.cancel()
+        transfer.returned = True
+        return transfer
+
+    def close(self) -> Deferred[None]:
+        """End all requests with ``RequestCancelled`` and close all connections.
+
+        Returns:
+            Fires when all sockets are closed.
+        """
+        if self._closed is None:
+            self._closed = Deferred()
+            for transfer in self.deadlines.entries():
+                if isinstance(transfer, Transfer):
+                    transfer.cancel()
+            self.deadlines.stop()
+            for pool in list(self._pools.values()):
+                pool.close()
+            self._check_closed()
+        closed: Deferred[None] = Deferred()
+        self._closed.addCallback(_fire, closed)
+        return closed
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many requests run, and the sums of ``Pool.counts`` over all servers, by name."""
+        counts = {"requests": len(self.deadlines), "open": 0, "idle": 0, "connecting": 0, "waiting": 0}
+        for pool in self._pools.values():
+            for name, count in pool.counts.items():
+                counts[name] += count
+        return counts
+
+    @property
+    def lookups(self) -> int:
+        """How many names are being looked up, which threads of the reactor do; nothing ends them."""
+        return len(self._resolving)
+
+    def describe(self) -> list[dict[str, str | int]]:
+        """Return a line for each server that there are connections to, for the status page. Thread: any."""
+        return [{"server": str(pool.target), **pool.counts} for pool in list(self._pools.values())]
+
+    # -- for transfers
+
+    def pool(self, url: URL, trust: Trust) -> Pool:
+        """Return the connections to the server of ``url``."""
+        scheme = url.scheme
+        key = (scheme, url.host, url.port, trust if scheme == "https" else DEFAULT_TRUST)
+        pool = self._pools.get(key)
+        if pool is None:
+            pool = Pool(self._reactor, self._resolving, Target(*key), self.settings, self._emptied)
+            self._pools[key] = pool
+        return pool
+
+    def finished(self, transfer: Transfer, done: Done, outcome: Answer | RequestError) -> None:
+        """Tell who has asked."""
+        if transfer.returned:
+            _tell(done, outcome)
+        else:
+            self._clock.callLater(0, _tell, done, outcome)
+
+    def _emptied(self, pool: Pool) -> None:
+        target = pool.target
+        key = (target.scheme, target.host, target.port, target.trust)
+        if self._pools.get(key) is pool:
+            del self._pools[key]
+        self._check_closed()
+
+    def _check_closed(self) -> None:
+        if self._closed is not None and not self._pools and not self._closed.called:
+            self._closed.callback(None)
+
+
+def _tell(done: Done, outcome: Answer | RequestError) -> None:
+    try:
+        done(outcome)
+    except Exception:
+        _log.failure("{done} failed", done=done)
+
+
+def _fire(result: None, closed: Deferred[None]) -> None:
+    closed.callback(None)

@@ -1,0 +1,346 @@
+"""One attempt to get a connection to a server: its name, its addresses in turn, TLS.
+
+An attempt tells its owner once: here is a connection that is ready for a request, or none can be had. How long one
+address may take, handshake included, is limited; how long it may take in all is the business of those who wait.
+
+Layer 3. It must not know requests, nor who waits for the connection. Thread: reactor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from ipaddress import ip_address
+from typing import Any, Final, Protocol
+
+from twisted.internet.error import (
+    ConnectError,
+    ConnectionDone,
+    ConnectionLost,
+    ConnectionRefusedError,
+    NoRouteError,
+    TCPTimedOutError,
+    TimeoutError,
+)
+from twisted.internet.interfaces import (
+    IAddress,
+    IConnector,
+    IDelayedCall,
+    IHostnameResolver,
+    IHostResolution,
+    IResolutionReceiver,
+)
+from twisted.internet.protocol import ClientFactory
+from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from skitai.errors import ConfigError, ConnectFailed, NameNotFound, RequestError
+from skitai.was.connection import Connection, Handshake
+from skitai.was.http1 import AnswerLimits
+from skitai.was.limits import ClientSettings, Target
+
+ALPN: Final = (b"http/1.1",)
+"""What is offered to servers that speak TLS (RFC 7301)."""
+
+
+class ClientReactor(Protocol):
+    """What is needed of the reactor."""
+
+    nameResolver: IHostnameResolver
+
+    def seconds(self) -> float:
+        """Return the time."""
+
+    def callLater(self, delay: float, callable: Any, *args: Any, **kwargs: Any) -> IDelayedCall:
+        """Call later."""
+
+    def connectTCP(
+        self, host: str, port: int, factory: ClientFactory, timeout: float | None = 30, bindAddress: Any = None
+    ) -> IConnector:
+        """Connect."""
+
+
+class Owner(Protocol):
+    """Who wants the connection; it becomes the owner of the connection, too."""
+
+    def connected(self, attempt: Attempt, connection: Connection) -> None:
+        """The connection is ready for a request."""
+
+    def not_connected(self, attempt: Attempt, error: RequestError) -> None:
+        """There is none to be had."""
+
+    def free(self, connection: Connection) -> None:
+        """See ``skitai.was.connection.Owner``."""
+
+    def gone(self, connection: Connection) -> None:
+        """See ``skitai.was.connection.Owner``."""
+
+
+class Names:
+    """Names that are being looked up: once each, however many ask meanwhile.
+
+    The reactor does it in a thread. Those who ask no more do not stop the thread, so a name server that does not answer
+    must not take a thread for each of them.
+
+    Args:
+        reactor: Has the resolver.
+    """
+
+    def __init__(self, reactor: ClientReactor) -> None:
+        self._reactor = reactor
+        self._asking: dict[str, list[Attempt]] = {}
+
+    def __len__(self) -> int:
+        """How many names are being looked up, also those that nobody asks for any more."""
+        return len(self._asking)
+
+    def ask(self, host: str, attempt: Attempt) -> None:
+        """Have ``attempt.resolved`` called with the addresses of ``host``, now or later."""
+        asking = self._asking.get(host)
+        if asking is not None:
+            asking.append(attempt)
+            return
+        self._asking[host] = [attempt]
+        self._reactor.nameResolver.resolveHostName(_Resolution(self, host), host)
+
+    def forget(self, host: str, attempt: Attempt) -> None:
+        """Do not call ``attempt.resolved`` any more."""
+        asking = self._asking.get(host)
+        if asking is not None and attempt in asking:
+            asking.remove(attempt)
+
+    def found(self, host: str, addresses: Sequence[str]) -> None:
+        """Tell those who have asked."""
+        for attempt in self._asking.pop(host, ()):
+            attempt.resolved(addresses)
+
+
+@implementer(IResolutionReceiver)
+class _Resolution:
+    """Collects the addresses of one name."""
+
+    def __init__(self, names: Names, host: str) -> None:
+        self._names = names
+        self._host = host
+        self._addresses: dict[str, None] = {}
+
+    def resolutionBegan(self, resolution: IHostResolution) -> None:
+        """The lookup has begun (called by Twisted)."""
+
+    def addressResolved(self, address: IAddress) -> None:
+        """Keep one address (called by Twisted)."""
+        host = getattr(address, "host", None)
+        if isinstance(host, str):
+            self._addresses[host] = None
+
+    def resolutionComplete(self) -> None:
+        """All addresses are there (called by Twisted)."""
+        self._names.found(self._host, list(self._addresses))
+
+
+class Attempt:
+    """One attempt to connect.
+
+    Args:
+        reactor: Connects.
+        names: Finds addresses.
+        owner: Is told what became of it.
+        target: Where to.
+        settings: Say how long one address may take.
+    """
+
+    def __init__(
+        self, reactor: ClientReactor, names: Names, owner: Owner, target: Target, settings: ClientSettings
+    ) -> None:
+        self._reactor = reactor
+        self._names = names
+        self._target = target
+        self._settings = settings
+        self._owner: Owner | None = owner
+        self._addresses: list[str] = []
+        self._timer: IDelayedCall | None = None
+        self._factory: _Factory | None = None
+        self._connector: IConnector | None = None
+        self._connection: Connection | None = None
+
+    def start(self) -> None:
+        """Begin; the owner is told later, or now."""
+        host = self._target.host
+        if _is_address(host):
+            self.resolved([host])
+        else:
+            self._names.ask(host, self)
+
+    def cancel(self) -> None:
+        """Give up; the owner is not told."""
+        self._owner = None
+        self._names.forget(self._target.host, self)
+        self._drop()
+
+    def resolved(self, addresses: Sequence[str]) -> None:
+        """Go on with the addresses of the host, of which there may be none."""
+        if self._owner is None:  # cancelled by what another attempt for the same name has led to
+            return
+        if not addresses:
+            self._fail(NameNotFound(f"{self._target.host}: there is no such name"))
+            return
+        self._addresses = list(reversed(addresses))
+        self._next()
+
+    def _next(self) -> None:
+        """Try the next address."""
+        self._timer = self._reactor.callLater(self._settings.connect_timeout, self._timed_out)
+        target, address = self._target, self._addresses.pop()
+        try:
+            handshake = _handshake(target)
+        except ConfigError as error:
+            self._fail(ConnectFailed(f"{target}: {error}"))
+            return
+        self._factory = factory = _Factory(self, handshake, self._settings.answer_limits, self._reactor)
+        outer: Any = factory
+        if handshake is not None:
+            creator: Any = handshake  # mypy does not see the interface behind the protocol
+            clock: Any = self._reactor
+            outer = TLSMemoryBIOFactory(creator, True, factory, clock=clock)
+            outer.noisy = False
+        # The timer is ours, as it counts for the handshake, too.
+        connector = self._reactor.connectTCP(address, target.port, outer, timeout=None)
+        if self._factory is factory:  # else it has failed at once
+            self._connector = connector
+
+    def made(self, connection: Connection) -> None:
+        """The transport is there; with TLS the handshake begins."""
+        self._connection = connection
+
+    def ready(self, connection: Connection) -> None:
+        """The connection can take a request."""
+        owner, self._owner = self._owner, None
+        self._stop_timer()
+        self._factory = self._connector = self._connection = None
+        if owner is None:  # it was cancelled meanwhile
+            connection.abort()
+            return
+        connection.owner = owner
+        owner.connected(self, connection)
+
+    def failed(self, reason: Failure, words: str = "") -> None:
+        """One address did not work; ``words`` say why when another one need not be tried."""
+        self._factory = self._connector = self._connection = None
+        self._stop_timer()
+        if self._owner is None:
+            return
+        if self._addresses and not words:
+            self._next()
+            return
+        self._fail(ConnectFailed(f"{self._target}: {words or _in_words(reason.value)}"))
+
+    def _timed_out(self) -> None:
+        self._timer = None
+        self._drop()
+        if self._addresses:
+            self._next()
+        else:
+            self._fail(ConnectFailed(f"{self._target}: no connection within {self._settings.connect_timeout:g} s"))
+
+    def _fail(self, error: RequestError) -> None:
+        owner, self._owner = self._owner, None
+        self._stop_timer()
+        if owner is not None:
+            owner.not_connected(self, error)
+
+    def _drop(self) -> None:
+        """Close what there is, without being told of it."""
+        self._stop_timer()
+        connection, self._connection = self._connection, None
+        connector, self._connector = self._connector, None
+        if self._factory is not None:
+            self._factory.attempt = None
+            self._factory = None
+        if connection is not None:
+            connection.abort()
+        elif connector is not None:
+            connector.disconnect()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+class _Factory(ClientFactory):
+    """Makes the connection of one attempt at one address.
+
+    Attributes:
+        attempt: Is told; None once it does not want to know any more.
+    """
+
+    noisy = False
+
+    def __init__(
+        self, attempt: Attempt, handshake: Handshake | None, limits: AnswerLimits, reactor: ClientReactor
+    ) -> None:
+        self.attempt: Attempt | None = attempt
+        self._handshake = handshake
+        self._limits = limits
+        self._reactor = reactor
+
+    def buildProtocol(self, addr: object) -> Connection:
+        """Make the connection (called by Twisted when TCP has connected)."""
+        return Connection(self, self._handshake, self._limits, self._reactor)
+
+    def clientConnectionFailed(self, connector: object, reason: Failure) -> None:
+        """TCP could not connect (called by Twisted)."""
+        self.failed(reason)
+
+    def made(self, connection: Connection) -> None:
+        """The transport is there; with TLS the handshake begins."""
+        if self.attempt is not None:
+            self.attempt.made(connection)
+
+    def ready(self, connection: Connection) -> None:
+        """The connection can take a request."""
+        if self.attempt is not None:
+            self.attempt.ready(connection)
+        else:
+            connection.abort()
+
+    def failed(self, reason: Failure, words: str = "") -> None:
+        """There will be no connection."""
+        attempt, self.attempt = self.attempt, None
+        if attempt is not None:
+            attempt.failed(reason, words)
+
+
+def _handshake(target: Target) -> Handshake | None:
+    """Return the handshake that connections to ``target`` begin with.
+
+    Raises:
+        ConfigError: Its ``cafile`` can not be used.
+    """
+    if target.scheme != "https":
+        return None
+    from skitai.was.tls import Handshake, make_context
+
+    trust = target.trust
+    return Handshake(make_context(trust.cafile, trust.verify, ALPN), target.host, trust.verify)
+
+
+def _in_words(error: BaseException | None) -> str:
+    if isinstance(error, ConnectionRefusedError):
+        return "the connection is refused"
+    if isinstance(error, (TimeoutError, TCPTimedOutError)):
+        return "it does not answer"
+    if isinstance(error, NoRouteError):
+        return "there is no route to it"
+    if isinstance(error, (ConnectionDone, ConnectionLost)):
+        return "the connection was closed at once"
+    text = str(error.osError) if isinstance(error, ConnectError) and error.osError else str(error)
+    return f"there is no connection: {text}"
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,424 @@
+"""The Twisted protocol of one connection to an HTTP/1 server: one request at a time, its answer to a ``Sink``.
+
+Theory of operation. OPENING (TCP is there, TLS perhaps not yet) -> IDLE -> BUSY -> IDLE ... -> CLOSED. ``opener`` is
+told when OPENING ends, ``owner`` (the pool) whenever BUSY ends with a connection that can be used again, and when it is
+gone. Whatever a server sends while nothing was asked makes the connection useless. The sink gets exactly one of
+``on_end`` and ``on_failure``, unless the exchange was given up with ``abort``, and never before ``start`` has returned.
+
+A request is sent at once, past the queue of the transport, where it is plain TCP and the queue is empty: that saves two
+calls of the kernel and a turn of the reactor.
+
+Layer 3. It must not know why a request is made, nor what becomes of its answer. Thread: reactor.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from socket import MSG_PEEK
+from typing import Any, Final, Protocol
+
+from twisted.internet.abstract import FileDescriptor
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, IPushProducer
+from twisted.internet.protocol import Protocol as TwistedProtocol
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from skitai.errors import BadAnswer, ConnectFailed, RequestError
+from skitai.was.http1 import AnswerEvent, AnswerLimits, End, Head, ResponseReader, encode_body, encode_head
+from skitai.was.outgoing import Outgoing
+from skitai.was.payloads import BytesPayload
+from skitai.web.events import Data
+
+LINGER: Final = 2.0
+"""Seconds that a server has to agree to the end of TLS."""
+
+ONE_WRITE: Final = 64 * 1024
+"""Content up to this size, in bytes, is sent together with its head."""
+
+_KEEP_ALIVE: Final = re.compile(rb"timeout *= *\"?([0-9]{1,6})", re.IGNORECASE)
+
+
+class Clock(Protocol):
+    """What is needed of the reactor."""
+
+    def callLater(self, delay: float, callable: Any, *args: Any, **kwargs: Any) -> IDelayedCall:
+        """Call later."""
+
+
+class Sink(Protocol):
+    """Who gets the answer."""
+
+    def on_head(self, head: Head) -> None:
+        """The head of the answer has come."""
+
+    def on_data(self, data: bytes) -> None:
+        """Some of its body has come."""
+
+    def on_end(self) -> None:
+        """It is complete; the connection takes another request already."""
+
+    def on_failure(self, error: RequestError) -> None:
+        """It will not be complete."""
+
+
+class Lease(Protocol):
+    """Leave to make one request: a connection, or one stream of many on it.
+
+    Attributes:
+        reused: Whether the connection has carried a request before, so that it may be dead without our knowing.
+        answered: Whether any byte of the answer has come.
+    """
+
+    reused: bool
+    answered: bool
+
+    def start(self, outgoing: Outgoing, extra: Sequence[tuple[bytes, bytes]], sink: Sink) -> bool:
+        """Send a request; return False where the connection turns out to be dead and nothing was sent."""
+
+    def alive(self) -> bool:
+        """Return whether the other side has neither closed the connection nor sent anything, asking the kernel."""
+
+    def abort(self) -> None:
+        """Give up: the sink is told nothing more."""
+
+    def pause(self) -> None:
+        """Read no more of the answer for now; what was read is still handed over."""
+
+    def resume(self) -> None:
+        """Go on reading."""
+
+
+class Opener(Protocol):
+    """Who opens the connection."""
+
+    def made(self, connection: Connection) -> None:
+        """The transport is there; with TLS the handshake begins."""
+
+    def ready(self, connection: Connection) -> None:
+        """The connection can take a request."""
+
+    def failed(self, reason: Failure, words: str = "") -> None:
+        """It was lost before it was ready; ``words`` say why where the reason is TLS."""
+
+
+class Owner(Protocol):
+    """Who owns the connection once it is open."""
+
+    def free(self, connection: Connection) -> None:
+        """The connection can take another request."""
+
+    def gone(self, connection: Connection) -> None:
+        """The connection is closed."""
+
+
+class Handshake(Protocol):
+    """The TLS side of one connection (``skitai.was.tls``)."""
+
+    def check(self, connection: Any) -> bool:
+        """Return whether the certificate is the server's."""
+
+    def describe(self, error: BaseException) -> str:
+        """Return in words why the handshake ended."""
+
+
+@implementer(IHandshakeListener, IPushProducer)
+class Connection(TwistedProtocol):
+    """One connection. A ``Lease``.
+
+    Args:
+        opener: Is told when the connection is ready.
+        handshake: The TLS side, None for plain TCP.
+        limits: What heads of answers may cost.
+        clock: For how long the end of TLS may take.
+
+    Attributes:
+        owner: The pool, None before the connection is ready.
+        reused: Whether it has carried a request before.
+        answered: Whether any byte of the current answer has come.
+        expires: Until when it may stay idle, in the time of the clock; for the pool.
+        keep_alive: For how many seconds the server says that it keeps an idle connection, None where it does not.
+    """
+
+    transport: Any
+
+    def __init__(self, opener: Opener, handshake: Handshake | None, limits: AnswerLimits, clock: Clock) -> None:
+        self._opener: Opener | None = opener
+        self._handshake = handshake
+        self._clock = clock
+        self._reader = ResponseReader(limits)
+        self._sink: Sink | None = None
+        self._chunks: Iterator[bytes] | None = None
+        self._may_write = False
+        self._paused = False
+        self._direct = False
+        self._socket: Any = None
+        self._queued = False
+        self._open = False
+        self._linger: IDelayedCall | None = None
+        self.owner: Owner | None = None
+        self.reused = False
+        self.answered = False
+        self.expires = 0.0
+        self.keep_alive: float | None = None
+
+    # -- opening
+
+    def connectionMade(self) -> None:
+        """TCP has connected (called by Twisted)."""
+        transport = self.transport
+        transport.setTcpNoDelay(True)
+        self._open = True
+        opener = self._opener
+        assert opener is not None
+        opener.made(self)
+        if self._handshake is None:
+            self._direct = isinstance(transport, FileDescriptor)
+            self._socket = getattr(transport, "socket", None)
+            self._opener = None
+            opener.ready(self)
+
+    def handshakeCompleted(self) -> None:
+        """TLS is agreed upon (called by Twisted): whether we talk to whom we want to is the question."""
+        opener, handshake = self._opener, self._handshake
+        if opener is None or handshake is None or not self._open:
+            return
+        if not handshake.check(self.transport.getHandle()):
+            self.transport.abortConnection()
+            return
+        self._opener = self._handshake = None
+        self._socket = getattr(getattr(self.transport, "transport", None), "socket", None)
+        opener.ready(self)
+
+    # -- asking
+
+    @property
+    def usable(self) -> bool:
+        """Whether the connection can take a request, as far as is known here."""
+        return self._open and self._sink is None
+
+    def alive(self) -> bool:
+        """Return whether the other side has neither closed the connection nor sent anything, asking the kernel.
+
+        The reactor knows in its next turn only, which is too late for a request that must not be sent twice. With TLS
+        the end of a connection is some bytes, too; should they be a session ticket, a new connection does no harm.
+        """
+        if not self._open or self._socket is None:
+            return self._open
+        try:
+            self._socket.recv(1, MSG_PEEK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
+
+    def start(self, outgoing: Outgoing, extra: Sequence[tuple[bytes, bytes]], sink: Sink) -> bool:
+        """Send a request; return False where the connection turns out to be dead and nothing was sent."""
+        payload = outgoing.payload
+        head = encode_head(outgoing, extra)
+        whole = payload is None
+        if isinstance(payload, BytesPayload) and len(payload.data) <= ONE_WRITE:
+            head += payload.data
+            whole = True
+        if not self._send(head):
+            return False
+        self._reader.expect(outgoing.method)
+        self.answered = False
+        self._sink = sink
+        if not whole and payload is not None:
+            self._queued = True
+            self._chunks = encode_body(payload)
+            self._may_write = True
+            self.transport.registerProducer(self, True)
+            # Not at once: reading may fail, and the sink is told after ``start`` only.
+            self._clock.callLater(0, self.resumeProducing)
+        return True
+
+    def _send(self, data: bytes) -> bool:
+        """Send the beginning of a request; return False where the connection is dead."""
+        transport = self.transport
+        if self._direct and not self._unsent():
+            sent = transport.writeSomeData(data)
+            if not isinstance(sent, int):
+                return False
+            if sent == len(data):
+                return True
+            data = data[sent:]
+            self._queued = True
+        transport.write(data)
+        return True
+
+    def _unsent(self) -> bool:
+        """Return whether plain TCP still holds some of what was written."""
+        transport = self.transport
+        if self._queued and self._direct:
+            self._queued = len(transport.dataBuffer) - transport.offset + transport._tempDataLen > 0
+        return self._queued and self._direct
+
+    def abort(self) -> None:
+        """Give up and close the connection at once; the sink is told nothing more."""
+        self._sink = None
+        self._stop_sending()
+        if self._open:
+            self._open = False
+            self.transport.abortConnection()
+
+    def close(self) -> None:
+        """Close the connection in order; nothing is going on."""
+        if not self._open:
+            return
+        self._open = False
+        if not self._direct:
+            self._linger = self._clock.callLater(LINGER, self._cut)
+        self.transport.loseConnection()
+
+    def pause(self) -> None:
+        """Read no more of the answer for now; what was read is still handed over."""
+        if not self._paused and self._open:
+            self._paused = True
+            self.transport.pauseProducing()
+
+    def resume(self) -> None:
+        """Go on reading."""
+        if self._paused:
+            self._paused = False
+            if self._open:
+                self.transport.resumeProducing()
+
+    def _cut(self) -> None:
+        self._linger = None
+        self.transport.abortConnection()
+
+    # -- sending a payload
+
+    def resumeProducing(self) -> None:
+        """Send of the payload what the transport takes (called by Twisted, and to begin with)."""
+        self._may_write = True
+        while self._may_write and self._chunks is not None:
+            try:
+                piece = next(self._chunks, b"")
+            except RequestError as error:
+                self._fail(error)
+            except Exception as error:  # a file object of the application's may raise anything
+                self._fail(RequestError(f"what was to be sent can not be read: {error!r}"))
+            else:
+                if piece:
+                    self.transport.write(piece)
+                else:
+                    self._stop_sending()
+
+    def pauseProducing(self) -> None:
+        """Send no more for now (called by Twisted)."""
+        self._may_write = False
+
+    def stopProducing(self) -> None:
+        """Send no more at all (called by Twisted when the connection is gone)."""
+        self._chunks = None
+
+    def _stop_sending(self) -> None:
+        if self._chunks is not None:
+            self._chunks = None
+            if self._open:
+                self.transport.unregisterProducer()
+
+    # -- the answer
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take what has come (called by Twisted)."""
+        sink = self._sink
+        if sink is None:
+            # Nothing was asked: an answer to nothing, such as 408, before the connection is closed.
+            self.abort()
+            return
+        self.answered = True
+        try:
+            events = self._reader.feed(data)
+        except BadAnswer as error:
+            self._fail(error)
+            return
+        self._hand_over(sink, events)
+
+    def _hand_over(self, sink: Sink, events: list[AnswerEvent]) -> None:
+        for event in events:
+            if isinstance(event, Data):
+                sink.on_data(event.data)
+            elif isinstance(event, Head):
+                if not self.reused:
+                    self.keep_alive = _read_keep_alive(event.headers)
+                sink.on_head(event)
+            elif isinstance(event, End):
+                self._complete(sink, event.reusable)
+                return
+            if self._sink is not sink:  # it has given up
+                return
+
+    def _complete(self, sink: Sink, reusable: bool) -> None:
+        self._sink = None
+        self.reused = True
+        if self._paused:
+            self.resume()
+        if self._chunks is not None or self._unsent():
+            self.abort()  # answered before all was sent: the server may never read the rest
+        elif not self._open:
+            pass
+        elif reusable and self.owner is not None:
+            self.owner.free(self)
+        else:
+            self.close()
+        sink.on_end()
+
+    def _fail(self, error: RequestError) -> None:
+        sink = self._sink
+        error.sent = True
+        error.answered = self.answered
+        self.abort()
+        if sink is not None:
+            sink.on_failure(error)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The connection is closed (called by Twisted)."""
+        self._open = False
+        self._socket = None
+        self._chunks = None
+        if self._linger is not None:
+            self._linger.cancel()
+            self._linger = None
+        opener, handshake = self._opener, self._handshake
+        self._opener = self._handshake = None
+        if opener is not None:
+            assert reason.value is not None
+            opener.failed(reason, handshake.describe(reason.value) if handshake is not None else "")
+            return
+        if self.owner is not None:
+            self.owner.gone(self)
+        sink = self._sink
+        if sink is not None:
+            self._cut_off(sink, reason)
+
+    def _cut_off(self, sink: Sink, reason: Failure) -> None:
+        """Tell the sink, for whom the end of the connection may be that of the answer (RFC 9112 section 6.3)."""
+        if not self.answered:
+            error: RequestError = ConnectFailed("the server has closed the connection without an answer")
+        elif not isinstance(reason.value, ConnectionDone):
+            error = BadAnswer("the connection was lost in the middle of the answer")
+        else:
+            try:
+                self._hand_over(sink, self._reader.eof())
+            except BadAnswer as cut:
+                error = cut
+            else:
+                return
+        if self._sink is sink:
+            self._fail(error)
+
+
+def _read_keep_alive(headers: list[tuple[bytes, bytes]]) -> float | None:
+    """Return for how many seconds the server says that it keeps an idle connection."""
+    for name, value in headers:
+        if name == b"keep-alive":
+            match = _KEEP_ALIVE.search(value)
+            return float(match[1]) if match is not None else None
+    return None

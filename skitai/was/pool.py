@@ -1,0 +1,226 @@
+"""The connections to one server: kept alive, limited in number, handed to those who wait in the order they came.
+
+Theory of operation. Who wants to make a request is a ``Waiter``. It gets an idle connection at once, the last one used
+first; else it stands in a queue, and there are never fewer attempts to connect than waiters, up to the limit. Whatever
+becomes free first, an old connection or a new one, goes to the first in the queue. An attempt that fails takes the
+first waiter with it. Waiters that leave take attempts with them that nobody waits for any more.
+
+A waiter that is ``fresh`` takes a new connection only: an old one has just turned out to be dead, and the others may
+be as well.
+
+Layer 3. It must not know requests nor their deadlines: waiters leave with ``forget``. Thread: reactor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import islice
+from typing import Protocol
+
+from twisted.internet.interfaces import IDelayedCall
+
+from skitai.errors import ConnectFailed, NameNotFound, RequestError
+from skitai.was.connecting import Attempt, ClientReactor, Names
+from skitai.was.connection import Connection, Lease
+from skitai.was.limits import ClientSettings, Target
+
+
+class Waiter(Protocol):
+    """Who wants to make a request."""
+
+    def on_lease(self, lease: Lease) -> None:
+        """Here is what to make it with; the connection comes back by itself."""
+
+    def on_no_lease(self, error: RequestError) -> None:
+        """There is no connection to be had."""
+
+
+class Pool:
+    """The connections to one server.
+
+    Args:
+        reactor: Connects, and has the time.
+        names: Finds addresses.
+        target: The server.
+        settings: The limits.
+        emptied: Called with the pool when nothing is left in it.
+    """
+
+    def __init__(
+        self,
+        reactor: ClientReactor,
+        names: Names,
+        target: Target,
+        settings: ClientSettings,
+        emptied: Callable[[Pool], object],
+    ) -> None:
+        self.target = target
+        self._reactor = reactor
+        self._names = names
+        self._settings = settings
+        self._emptied = emptied
+        self._seconds = reactor.seconds
+        self._idle: dict[Connection, None] = {}  # in the order in which they became idle
+        self._open: set[Connection] = set()
+        self._attempts: dict[Attempt, None] = {}
+        self._waiters: dict[Waiter, bool] = {}  # to whether it is fresh
+        self._reaper: IDelayedCall | None = None
+        self._closing = False
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many connections are open and idle, attempts under way, and waiters, by name."""
+        return {
+            "open": len(self._open),
+            "idle": len(self._idle),
+            "connecting": len(self._attempts),
+            "waiting": len(self._waiters),
+        }
+
+    def acquire(self, waiter: Waiter, fresh: bool = False) -> None:
+        """Give ``waiter`` a connection, now or later.
+
+        Args:
+            waiter: Is told exactly once, unless it is forgotten.
+            fresh: Whether it has to be a new one.
+        """
+        if not fresh:
+            idle = self._idle
+            while idle:
+                connection, _ = idle.popitem()
+                if connection.usable and connection.expires > self._seconds():
+                    waiter.on_lease(connection)
+                    return
+                connection.close()
+        if self._closing:
+            waiter.on_no_lease(ConnectFailed(f"{self.target}: no connections are made any more"))
+            return
+        if len(self._waiters) >= self._settings.max_waiting:
+            waiter.on_no_lease(ConnectFailed(f"{self.target}: {len(self._waiters):,} requests wait for it already"))
+            return
+        self._waiters[waiter] = fresh
+        self._connect()
+
+    def forget(self, waiter: Waiter) -> None:
+        """Take ``waiter`` out of the queue, where it is in it."""
+        if self._waiters.pop(waiter, None) is None:
+            return
+        while len(self._attempts) > len(self._waiters):
+            attempt, _ = self._attempts.popitem()
+            attempt.cancel()
+        self._check_empty()
+
+    def close(self) -> None:
+        """Close all connections that carry no request, and from now on each that has carried its last one."""
+        self._closing = True
+        attempts, self._attempts = self._attempts, {}
+        for attempt in attempts:
+            attempt.cancel()
+        waiters, self._waiters = self._waiters, {}
+        for waiter in waiters:
+            waiter.on_no_lease(ConnectFailed(f"{self.target}: no connections are made any more"))
+        idle, self._idle = self._idle, {}
+        for connection in idle:
+            connection.close()
+        self._check_empty()
+
+    # -- told by connections and attempts
+
+    def free(self, connection: Connection) -> None:
+        """The connection can take another request."""
+        if self._closing:
+            connection.close()
+            return
+        if self._waiters:
+            for waiter, fresh in self._waiters.items():
+                if not fresh:
+                    del self._waiters[waiter]
+                    waiter.on_lease(connection)
+                    return
+        self._keep(connection)
+        if self._waiters:
+            self._connect()
+
+    def gone(self, connection: Connection) -> None:
+        """The connection is closed."""
+        self._open.discard(connection)
+        self._idle.pop(connection, None)
+        self._connect()
+        self._check_empty()
+
+    def connected(self, attempt: Attempt, connection: Connection) -> None:
+        """An attempt has succeeded."""
+        self._attempts.pop(attempt, None)
+        self._open.add(connection)
+        if self._waiters:
+            waiter = next(iter(self._waiters))
+            del self._waiters[waiter]
+            waiter.on_lease(connection)
+        else:
+            self._keep(connection)
+
+    def not_connected(self, attempt: Attempt, error: RequestError) -> None:
+        """An attempt has failed."""
+        self._attempts.pop(attempt, None)
+        # A name that does not exist does so for all.
+        count = len(self._waiters) if isinstance(error, NameNotFound) else 1
+        for waiter in list(islice(self._waiters, count)):
+            if self._waiters.pop(waiter, None) is not None:
+                waiter.on_no_lease(_copy(error))
+        self._connect()
+        self._check_empty()
+
+    # -- inside
+
+    def _connect(self) -> None:
+        """Begin as many attempts as there are waiters, as far as the limit allows."""
+        limit = self._settings.max_connections
+        while len(self._attempts) < len(self._waiters) and not self._closing:
+            if len(self._open) + len(self._attempts) >= limit:
+                # Waiters beside idle connections are fresh ones; ``gone`` comes here again.
+                for connection in list(self._idle)[: len(self._waiters) - len(self._attempts)]:
+                    del self._idle[connection]
+                    connection.close()
+                return
+            attempt = Attempt(self._reactor, self._names, self, self.target, self._settings)
+            self._attempts[attempt] = None
+            attempt.start()
+
+    def _keep(self, connection: Connection) -> None:
+        """Keep an idle connection for a while."""
+        timeout = self._settings.keep_alive_timeout
+        stated = connection.keep_alive
+        if stated is not None:
+            # We close first, so that no request crosses the server's closing.
+            timeout = min(timeout, max(stated - 1.0, stated / 2))
+        if timeout <= 0:
+            connection.close()
+            return
+        connection.expires = self._seconds() + timeout
+        self._idle[connection] = None
+        if self._reaper is None:
+            self._reaper = self._reactor.callLater(timeout, self._reap)
+
+    def _reap(self) -> None:
+        """Close what was idle for too long, and come again when the next one will have been."""
+        self._reaper = None
+        now = self._seconds()
+        for connection in [connection for connection in self._idle if connection.expires <= now]:
+            del self._idle[connection]
+            connection.close()
+        if self._idle:
+            earliest = min(connection.expires for connection in self._idle)
+            self._reaper = self._reactor.callLater(earliest - now, self._reap)
+
+    def _check_empty(self) -> None:
+        if self._open or self._attempts or self._waiters:
+            return
+        if self._reaper is not None:
+            self._reaper.cancel()
+            self._reaper = None
+        self._emptied(self)
+
+
+def _copy(error: RequestError) -> RequestError:
+    """Return an error of its own for each waiter: what it has sent is not what the others have."""
+    return type(error)(*error.args)

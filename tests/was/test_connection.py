@@ -1,0 +1,312 @@
+"""One connection: how a request leaves, how its answer is handed over, and what is told when."""
+
+from __future__ import annotations
+
+import socket
+from types import SimpleNamespace
+from typing import Any
+
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from skitai.errors import BadAnswer, ConnectFailed, RequestError
+from skitai.testing.clock import Reactor
+from skitai.testing.pump import BytePump
+from skitai.was.connection import LINGER, ONE_WRITE, Connection
+from skitai.was.http1 import AnswerLimits, Head
+from skitai.was.outgoing import Outgoing, build
+from skitai.was.payloads import BytesPayload
+from skitai.was.url import read_url
+from tests.was.backends import OK
+
+URL = read_url("http://a.example/")[0]
+GET = build("get", URL)
+
+
+class Recorder:
+    """Opener, owner and sink in one: remembers what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[Any] = []
+        self.connection: Connection | None = None
+        self.give_up_at = ""
+
+    def tell(self, word: str, detail: object = None) -> None:
+        self.told.append(word if detail is None else (word, detail))
+        if word == self.give_up_at and self.connection is not None:
+            self.connection.abort()
+
+    def made(self, connection: Connection) -> None:
+        self.connection = connection
+
+    def ready(self, connection: Connection) -> None:
+        connection.owner = self
+        self.tell("ready")
+
+    def failed(self, reason: Failure, words: str = "") -> None:
+        self.tell("failed", words)
+
+    def free(self, connection: Connection) -> None:
+        self.tell("free")
+
+    def gone(self, connection: Connection) -> None:
+        self.tell("gone")
+
+    def on_head(self, head: Head) -> None:
+        self.tell("head", head.status)
+
+    def on_data(self, data: bytes) -> None:
+        self.tell("data", data)
+
+    def on_end(self) -> None:
+        self.tell("end")
+
+    def on_failure(self, error: RequestError) -> None:
+        self.tell("failure", error)
+
+
+class Case(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.reactor = Reactor()
+        self.recorder = Recorder()
+        self.connection = Connection(self.recorder, None, AnswerLimits(), self.reactor)
+        self.pump = BytePump(self.connection, reactor=self.reactor)
+        self.server = self.pump.client
+
+    def start(self, outgoing: Outgoing = GET) -> None:
+        self.assertTrue(self.connection.start(outgoing, (), self.recorder))
+        self.recorder.told.clear()
+        self.pump.flush()
+
+    def failure(self) -> RequestError:
+        errors = [told[1] for told in self.recorder.told if told[0] == "failure"]
+        self.assertEqual(len(errors), 1, self.recorder.told)
+        return errors[0]  # type: ignore[no-any-return]
+
+
+class RequestTests(Case):
+    def test_ready_at_once_without_tls(self) -> None:
+        self.assertEqual(self.recorder.told, ["ready"])
+
+    def test_sent_at_once(self) -> None:
+        """It is on the wire without a turn of the reactor."""
+        self.connection.start(GET, ((b"x-a", b"1"),), self.recorder)
+        wire = bytes(self.pump.server_transport.wire)
+        self.assertTrue(wire.startswith(b"GET / HTTP/1.1\r\nHost: a.example\r\n"), wire)
+        self.assertIn(b"X-A: 1\r\n", wire)
+
+    def test_what_the_kernel_does_not_take_follows(self) -> None:
+        content = b"x" * ONE_WRITE
+        self.connection.start(Outgoing("PUT", URL, payload=BytesPayload(content)), (), self.recorder)
+        self.assertLess(len(self.pump.server_transport.wire), ONE_WRITE + 10)
+        self.pump.flush()
+        self.assertTrue(self.server.take().endswith(b"\r\n\r\n" + content))
+        self.pump.send(OK)
+        self.connection.start(GET, (), self.recorder)
+        self.assertTrue(self.pump.server_transport.wire.startswith(b"GET"), "not at once any more")
+
+    def test_a_dead_connection_says_that_nothing_was_sent(self) -> None:
+        self.pump.server_transport.writeSomeData = lambda data: ConnectionLost()  # type: ignore[method-assign]
+        self.assertFalse(self.connection.start(GET, (), self.recorder))
+        self.assertEqual(self.recorder.told, ["ready"])
+
+    def test_chunked_content(self) -> None:
+        class Stream:
+            size = None
+
+            def chunks(self) -> Any:
+                return iter((b"abc", b"defg"))
+
+        self.start(Outgoing("POST", URL, payload=Stream()))  # type: ignore[arg-type]
+        self.assertTrue(self.server.take().endswith(b"\r\n\r\n3\r\nabc\r\n4\r\ndefg\r\n0\r\n\r\n"))
+
+
+class AnswerTests(Case):
+    def test_handed_over_in_order_and_free_before_the_end(self) -> None:
+        """Who is told of the end may make the next request at once, with this connection."""
+        self.start()
+        self.pump.send(OK)
+        self.assertEqual(self.recorder.told, [("head", 200), ("data", b"ok"), "free", "end"])
+        self.assertTrue(self.connection.reused)
+
+    def test_not_free_where_the_server_closes(self) -> None:
+        self.start()
+        self.pump.send(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+        self.assertEqual(self.recorder.told, [("head", 200), "end", "gone"])
+
+    def test_interim_answers_are_passed_over(self) -> None:
+        self.start()
+        self.pump.send(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n")
+        self.assertEqual((self.recorder.told, self.connection.answered), ([], True))
+        self.pump.send(OK)
+        self.assertEqual(self.recorder.told[-1], "end")
+
+    def test_nothing_more_after_giving_up(self) -> None:
+        self.start()
+        self.recorder.give_up_at = "head"
+        self.pump.send(OK)
+        self.assertEqual(self.recorder.told, [("head", 200), "gone"])
+
+    def test_pausing_holds_the_server_back(self) -> None:
+        self.start()
+        self.pump.send(b"HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n")
+        self.connection.pause()
+        self.pump.send(b"x" * 300_000)
+        self.assertEqual(self.recorder.told, [("head", 200)])
+        self.connection.resume()
+        self.pump.flush()
+        self.assertEqual(self.recorder.told[-1], "end")
+
+    def test_reads_again_for_the_next_request(self) -> None:
+        self.start()
+        self.connection.pause()
+        self.connection.dataReceived(OK)
+        self.start()
+        self.pump.send(OK)
+        self.assertEqual(self.recorder.told[-1], "end")
+
+    def test_bad_answers(self) -> None:
+        self.start()
+        self.pump.send(b"nonsense\r\n\r\n")
+        self.assertIsInstance(self.failure(), BadAnswer)
+        self.assertTrue(self.pump.client.lost)
+
+
+class EndTests(Case):
+    def lose(self, error: Exception) -> None:
+        self.pump.server_transport.connectionLost(Failure(error))
+
+    def test_without_an_answer(self) -> None:
+        self.start()
+        self.lose(ConnectionDone())
+        self.assertEqual(self.recorder.told[0], "gone")
+        error = self.failure()
+        self.assertEqual((type(error), error.sent, error.answered), (ConnectFailed, True, False))
+
+    def test_in_the_middle(self) -> None:
+        for reason in (ConnectionDone(), ConnectionLost()):
+            self.setUp()
+            self.start()
+            self.pump.send(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab")
+            self.lose(reason)
+            error = self.failure()
+            self.assertEqual((type(error), error.sent, error.answered), (BadAnswer, True, True))
+
+    def test_which_is_the_end_of_the_answer(self) -> None:
+        self.start()
+        self.pump.send(b"HTTP/1.1 200 OK\r\n\r\nab")
+        self.lose(ConnectionDone())
+        self.assertEqual(self.recorder.told[-2:], ["gone", "end"])
+
+    def test_while_idle(self) -> None:
+        self.lose(ConnectionDone())
+        self.assertEqual(self.recorder.told, ["ready", "gone"])
+        self.assertFalse(self.connection.usable)
+
+    def test_something_comes_while_idle(self) -> None:
+        self.pump.send(b"HTTP/1.1 408 Request Timeout\r\n\r\n")
+        self.assertEqual(self.recorder.told, ["ready", "gone"])
+
+    def test_close_is_orderly(self) -> None:
+        self.connection.close()
+        self.connection.close()
+        self.assertFalse(self.connection.usable)
+        self.pump.flush()
+        assert self.server.lost is not None
+        self.assertIsInstance(self.server.lost.value, ConnectionDone)
+
+
+class AliveTests(Case):
+    """The kernel is asked, so these need a socket, but no reactor."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        ours, self.theirs = socket.socketpair()
+        ours.setblocking(False)
+        self.connection._socket = ours
+        self.addCleanup(ours.close)
+        self.addCleanup(self.theirs.close)
+
+    def test_quiet(self) -> None:
+        self.assertTrue(self.connection.alive())
+
+    def test_closed(self) -> None:
+        self.theirs.close()
+        self.assertFalse(self.connection.alive())
+
+    def test_something_came(self) -> None:
+        self.theirs.send(b"x")
+        self.assertFalse(self.connection.alive())
+
+
+class UnsentTests(Case):
+    """An answer that comes while plain TCP still holds some of its request."""
+
+    def test_the_connection_is_cut(self) -> None:
+        """Closed in order it would be kept until the server reads what it has no use for any more."""
+        for pending, told in ((b"rest", ["head", "data", "end", "gone"]), (b"", ["head", "data", "free", "end"])):
+            self.setUp()
+            self.start()
+            transport: Any = self.connection.transport
+            transport.dataBuffer, transport.offset, transport._tempDataLen = pending, 0, 0
+            self.connection._direct = self.connection._queued = True
+            self.pump.send(OK)
+            self.assertEqual([word if isinstance(word, str) else word[0] for word in self.recorder.told], told)
+
+
+class SecureTests(SynchronousTestCase):
+    """With a stand-in for TLS: the real one is in ``test_tls``."""
+
+    def setUp(self) -> None:
+        self.reactor = Reactor()
+        self.recorder = Recorder()
+        self.good = True
+        connection = Connection(self.recorder, self, AnswerLimits(), self.reactor)  # type: ignore[arg-type]
+        self.connection = connection
+        self.pump = BytePump(connection, reactor=self.reactor)
+        transport: Any = self.pump.server_transport
+        transport.getHandle = lambda: "the handle"
+
+    def check(self, connection: Any) -> bool:
+        self.assertEqual(connection, "the handle")
+        return self.good
+
+    def describe(self, error: BaseException) -> str:
+        return f"because of {type(error).__name__}"
+
+    def test_ready_when_the_handshake_is_over(self) -> None:
+        self.assertEqual(self.recorder.told, [])
+        self.connection.handshakeCompleted()
+        self.assertEqual(self.recorder.told, ["ready"])
+
+    def test_the_kernel_is_asked_below_tls(self) -> None:
+        ours, theirs = socket.socketpair()
+        self.addCleanup(ours.close)
+        ours.setblocking(False)
+        transport: Any = self.pump.server_transport
+        transport.transport = SimpleNamespace(socket=ours)
+        self.connection.handshakeCompleted()
+        self.assertTrue(self.connection.alive())
+        theirs.close()
+        self.assertFalse(self.connection.alive())
+
+    def test_not_with_a_false_certificate(self) -> None:
+        self.good = False
+        self.connection.handshakeCompleted()
+        self.pump.flush()
+        self.assertEqual(self.recorder.told, [("failed", "because of ConnectionAborted")])
+
+    def test_lost_before_it_is_ready(self) -> None:
+        self.pump.close()
+        self.assertEqual(self.recorder.told, [("failed", "because of ConnectionDone")])
+
+    def test_a_server_that_does_not_end_tls_is_cut_off(self) -> None:
+        self.connection.handshakeCompleted()
+        self.pump.server_transport.loseConnection = lambda: None  # type: ignore[method-assign]
+        self.connection.close()
+        self.pump.advance(LINGER - 0.1)
+        self.assertIsNone(self.pump.client.lost)
+        self.pump.advance(0.2)
+        self.assertIsNotNone(self.pump.client.lost)
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
