@@ -8,13 +8,16 @@ Layer 3. It must not know clusters, caches, threads, nor who asks. Thread: react
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from skitai.errors import RequestError
 from skitai.was.challenges import Credentials
-from skitai.was.connecting import ClientReactor, Names
+from skitai.was.connecting import ClientReactor, Dialer
 from skitai.was.deadlines import Deadlines
 from skitai.was.limits import DEFAULT_TRUST, ClientSettings, Target, Trust
 from skitai.was.outgoing import Outgoing
@@ -40,13 +43,12 @@ class HTTPClient:
     """
 
     def __init__(self, reactor: ClientReactor, settings: ClientSettings, clock: IReactorTime) -> None:
-        self._reactor = reactor
         self.settings = settings
         self._clock = clock
         self.deadlines = Deadlines(clock)
         self.credentials = Credentials()
-        self._resolving = Names(reactor)
-        self._pools: dict[tuple[str, str, int, Trust], Pool] = {}
+        self._dialer = Dialer(reactor, settings)
+        self._pools: dict[Any, Pool] = {}
         self._closed: Deferred[None] | None = None
 
     def request(
@@ -113,7 +115,7 @@ class HTTPClient:
     @property
     def lookups(self) -> int:
         """How many names are being looked up, which threads of the reactor do; nothing ends them."""
-        return len(self._resolving)
+        return len(self._dialer.names)
 
     def describe(self) -> list[dict[str, str | int]]:
         """Return a line for each server that there are connections to, for the status page. Thread: any."""
@@ -123,11 +125,11 @@ class HTTPClient:
 
     def pool(self, url: URL, trust: Trust) -> Pool:
         """Return the connections to the server of ``url``."""
-        scheme = url.scheme
-        key = (scheme, url.host, url.port, trust if scheme == "https" else DEFAULT_TRUST)
+        # Whose certificates are accepted says nothing about a server without any, and is dear to look up.
+        key: Any = url.origin if url.scheme == "http" else (url.origin, trust)
         pool = self._pools.get(key)
         if pool is None:
-            pool = Pool(self._reactor, self._resolving, Target(*key), self.settings, self._emptied)
+            pool = Pool(self._dialer, Target(*url.origin, trust), partial(self._emptied, key))
             self._pools[key] = pool
         return pool
 
@@ -138,9 +140,7 @@ class HTTPClient:
         else:
             self._clock.callLater(0, _tell, done, outcome)
 
-    def _emptied(self, pool: Pool) -> None:
-        target = pool.target
-        key = (target.scheme, target.host, target.port, target.trust)
+    def _emptied(self, key: Any, pool: Pool) -> None:
         if self._pools.get(key) is pool:
             del self._pools[key]
         self._check_closed()

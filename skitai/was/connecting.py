@@ -36,8 +36,8 @@ from zope.interface import implementer
 
 from skitai.errors import ConfigError, ConnectFailed, NameNotFound, RequestError
 from skitai.was.connection import Connection, Handshake
-from skitai.was.http1 import AnswerLimits
 from skitai.was.limits import ClientSettings, Target
+from skitai.was.outbox import Outbox
 
 ALPN: Final = (b"http/1.1",)
 """What is offered to servers that speak TLS (RFC 7301)."""
@@ -138,24 +138,39 @@ class _Resolution:
         self._names.found(self._host, list(self._addresses))
 
 
+class Dialer:
+    """What all connections are made with.
+
+    Args:
+        reactor: Connects.
+        settings: What connections may cost.
+
+    Attributes:
+        names: Finds addresses.
+        outbox: Says when requests leave.
+    """
+
+    __slots__ = ("names", "outbox", "reactor", "settings")
+
+    def __init__(self, reactor: ClientReactor, settings: ClientSettings) -> None:
+        self.reactor = reactor
+        self.settings = settings
+        self.names = Names(reactor)
+        self.outbox = Outbox(reactor)
+
+
 class Attempt:
     """One attempt to connect.
 
     Args:
-        reactor: Connects.
-        names: Finds addresses.
+        dialer: What the connection is made with.
         owner: Is told what became of it.
         target: Where to.
-        settings: Say how long one address may take.
     """
 
-    def __init__(
-        self, reactor: ClientReactor, names: Names, owner: Owner, target: Target, settings: ClientSettings
-    ) -> None:
-        self._reactor = reactor
-        self._names = names
+    def __init__(self, dialer: Dialer, owner: Owner, target: Target) -> None:
+        self._dialer = dialer
         self._target = target
-        self._settings = settings
         self._owner: Owner | None = owner
         self._addresses: list[str] = []
         self._timer: IDelayedCall | None = None
@@ -169,12 +184,12 @@ class Attempt:
         if _is_address(host):
             self.resolved([host])
         else:
-            self._names.ask(host, self)
+            self._dialer.names.ask(host, self)
 
     def cancel(self) -> None:
         """Give up; the owner is not told."""
         self._owner = None
-        self._names.forget(self._target.host, self)
+        self._dialer.names.forget(self._target.host, self)
         self._drop()
 
     def resolved(self, addresses: Sequence[str]) -> None:
@@ -189,22 +204,23 @@ class Attempt:
 
     def _next(self) -> None:
         """Try the next address."""
-        self._timer = self._reactor.callLater(self._settings.connect_timeout, self._timed_out)
+        dialer = self._dialer
+        self._timer = dialer.reactor.callLater(dialer.settings.connect_timeout, self._timed_out)
         target, address = self._target, self._addresses.pop()
         try:
             handshake = _handshake(target)
         except ConfigError as error:
             self._fail(ConnectFailed(f"{target}: {error}"))
             return
-        self._factory = factory = _Factory(self, handshake, self._settings.answer_limits, self._reactor)
+        self._factory = factory = _Factory(self, handshake, dialer)
         outer: Any = factory
         if handshake is not None:
             creator: Any = handshake  # mypy does not see the interface behind the protocol
-            clock: Any = self._reactor
+            clock: Any = dialer.reactor
             outer = TLSMemoryBIOFactory(creator, True, factory, clock=clock)
             outer.noisy = False
         # The timer is ours, as it counts for the handshake, too.
-        connector = self._reactor.connectTCP(address, target.port, outer, timeout=None)
+        connector = dialer.reactor.connectTCP(address, target.port, outer, timeout=None)
         if self._factory is factory:  # else it has failed at once
             self._connector = connector
 
@@ -240,7 +256,8 @@ class Attempt:
         if self._addresses:
             self._next()
         else:
-            self._fail(ConnectFailed(f"{self._target}: no connection within {self._settings.connect_timeout:g} s"))
+            timeout = self._dialer.settings.connect_timeout
+            self._fail(ConnectFailed(f"{self._target}: no connection within {timeout:g} s"))
 
     def _fail(self, error: RequestError) -> None:
         owner, self._owner = self._owner, None
@@ -276,17 +293,15 @@ class _Factory(ClientFactory):
 
     noisy = False
 
-    def __init__(
-        self, attempt: Attempt, handshake: Handshake | None, limits: AnswerLimits, reactor: ClientReactor
-    ) -> None:
+    def __init__(self, attempt: Attempt, handshake: Handshake | None, dialer: Dialer) -> None:
         self.attempt: Attempt | None = attempt
         self._handshake = handshake
-        self._limits = limits
-        self._reactor = reactor
+        self._dialer = dialer
 
     def buildProtocol(self, addr: object) -> Connection:
         """Make the connection (called by Twisted when TCP has connected)."""
-        return Connection(self, self._handshake, self._limits, self._reactor)
+        dialer = self._dialer
+        return Connection(self, self._handshake, dialer.settings.answer_limits, dialer.reactor, dialer.outbox)
 
     def clientConnectionFailed(self, connector: object, reason: Failure) -> None:
         """TCP could not connect (called by Twisted)."""

@@ -5,8 +5,8 @@ told when OPENING ends, ``owner`` (the pool) whenever BUSY ends with a connectio
 gone. Whatever a server sends while nothing was asked makes the connection useless. The sink gets exactly one of
 ``on_end`` and ``on_failure``, unless the exchange was given up with ``abort``, and never before ``start`` has returned.
 
-A request is sent at once, past the queue of the transport, where it is plain TCP and the queue is empty: that saves two
-calls of the kernel and a turn of the reactor.
+Where it is plain TCP and the queue of the transport is empty, a request goes past that queue, which saves two calls of
+the kernel; when is the business of the ``Outbox``. Until then nothing was asked, whatever the server sends.
 
 Layer 3. It must not know why a request is made, nor what becomes of its answer. Thread: reactor.
 """
@@ -28,6 +28,7 @@ from zope.interface import implementer
 
 from skitai.errors import BadAnswer, ConnectFailed, RequestError
 from skitai.was.http1 import AnswerEvent, AnswerLimits, End, Head, ResponseReader, encode_body, encode_head
+from skitai.was.outbox import Clock, Outbox
 from skitai.was.outgoing import Outgoing
 from skitai.was.payloads import BytesPayload
 from skitai.web.events import Data
@@ -39,13 +40,6 @@ ONE_WRITE: Final = 64 * 1024
 """Content up to this size, in bytes, is sent together with its head."""
 
 _KEEP_ALIVE: Final = re.compile(rb"timeout *= *\"?([0-9]{1,6})", re.IGNORECASE)
-
-
-class Clock(Protocol):
-    """What is needed of the reactor."""
-
-    def callLater(self, delay: float, callable: Any, *args: Any, **kwargs: Any) -> IDelayedCall:
-        """Call later."""
 
 
 class Sink(Protocol):
@@ -69,14 +63,20 @@ class Lease(Protocol):
 
     Attributes:
         reused: Whether the connection has carried a request before, so that it may be dead without our knowing.
+        sent: Whether any byte of the request may have left.
         answered: Whether any byte of the answer has come.
     """
 
     reused: bool
+    sent: bool
     answered: bool
 
-    def start(self, outgoing: Outgoing, extra: Sequence[tuple[bytes, bytes]], sink: Sink) -> bool:
-        """Send a request; return False where the connection turns out to be dead and nothing was sent."""
+    def start(self, outgoing: Outgoing, extra: Sequence[tuple[bytes, bytes]], sink: Sink) -> None:
+        """Send a request, now or at the end of this turn of the reactor.
+
+        Raises:
+            ValueError: A field can not be sent. Nothing was.
+        """
 
     def alive(self) -> bool:
         """Return whether the other side has neither closed the connection nor sent anything, asking the kernel."""
@@ -133,10 +133,12 @@ class Connection(TwistedProtocol):
         handshake: The TLS side, None for plain TCP.
         limits: What heads of answers may cost.
         clock: For how long the end of TLS may take.
+        outbox: Says when requests leave.
 
     Attributes:
         owner: The pool, None before the connection is ready.
         reused: Whether it has carried a request before.
+        sent: Whether any byte of the current request may have left.
         answered: Whether any byte of the current answer has come.
         expires: Until when it may stay idle, in the time of the clock; for the pool.
         keep_alive: For how many seconds the server says that it keeps an idle connection, None where it does not.
@@ -144,10 +146,13 @@ class Connection(TwistedProtocol):
 
     transport: Any
 
-    def __init__(self, opener: Opener, handshake: Handshake | None, limits: AnswerLimits, clock: Clock) -> None:
+    def __init__(
+        self, opener: Opener, handshake: Handshake | None, limits: AnswerLimits, clock: Clock, outbox: Outbox
+    ) -> None:
         self._opener: Opener | None = opener
         self._handshake = handshake
         self._clock = clock
+        self._outbox = outbox
         self._reader = ResponseReader(limits)
         self._sink: Sink | None = None
         self._chunks: Iterator[bytes] | None = None
@@ -160,6 +165,7 @@ class Connection(TwistedProtocol):
         self._linger: IDelayedCall | None = None
         self.owner: Owner | None = None
         self.reused = False
+        self.sent = False
         self.answered = False
         self.expires = 0.0
         self.keep_alive: float | None = None
@@ -215,19 +221,26 @@ class Connection(TwistedProtocol):
             return False
         return False
 
-    def start(self, outgoing: Outgoing, extra: Sequence[tuple[bytes, bytes]], sink: Sink) -> bool:
-        """Send a request; return False where the connection turns out to be dead and nothing was sent."""
+    def start(self, outgoing: Outgoing, extra: Sequence[tuple[bytes, bytes]], sink: Sink) -> None:
+        """Send a request, now or at the end of this turn of the reactor.
+
+        Raises:
+            ValueError: A field can not be sent. Nothing was.
+        """
         payload = outgoing.payload
         head = encode_head(outgoing, extra)
         whole = payload is None
         if isinstance(payload, BytesPayload) and len(payload.data) <= ONE_WRITE:
             head += payload.data
             whole = True
-        if not self._send(head):
-            return False
         self._reader.expect(outgoing.method)
-        self.answered = False
+        self.sent = self.answered = False
         self._sink = sink
+        if self._direct and not self._unsent():
+            self._outbox.post(self, head, at_once=not whole)
+        else:
+            self.sent = True
+            self.transport.write(head)
         if not whole and payload is not None:
             self._queued = True
             self._chunks = encode_body(payload)
@@ -235,21 +248,22 @@ class Connection(TwistedProtocol):
             self.transport.registerProducer(self, True)
             # Not at once: reading may fail, and the sink is told after ``start`` only.
             self._clock.callLater(0, self.resumeProducing)
+
+    def transmit(self, data: bytes) -> bool:
+        """Send the beginning of a request; return False where the connection is dead (called by the outbox)."""
+        transport = self.transport
+        sent = transport.writeSomeData(data)
+        if not isinstance(sent, int):
+            return False
+        self.sent = True
+        if sent != len(data):
+            self._queued = True
+            transport.write(data[sent:])
         return True
 
-    def _send(self, data: bytes) -> bool:
-        """Send the beginning of a request; return False where the connection is dead."""
-        transport = self.transport
-        if self._direct and not self._unsent():
-            sent = transport.writeSomeData(data)
-            if not isinstance(sent, int):
-                return False
-            if sent == len(data):
-                return True
-            data = data[sent:]
-            self._queued = True
-        transport.write(data)
-        return True
+    def not_transmitted(self) -> None:
+        """The connection turned out to be dead (called by the outbox)."""
+        self._fail(ConnectFailed("the server has closed the connection"))
 
     def _unsent(self) -> bool:
         """Return whether plain TCP still holds some of what was written."""
@@ -264,6 +278,7 @@ class Connection(TwistedProtocol):
         self._stop_sending()
         if self._open:
             self._open = False
+            self._outbox.withdraw(self)
             self.transport.abortConnection()
 
     def close(self) -> None:
@@ -333,6 +348,9 @@ class Connection(TwistedProtocol):
             # Nothing was asked: an answer to nothing, such as 408, before the connection is closed.
             self.abort()
             return
+        if not self.sent:
+            self.not_transmitted()  # the same, while the request is about to leave
+            return
         self.answered = True
         try:
             events = self._reader.feed(data)
@@ -372,7 +390,7 @@ class Connection(TwistedProtocol):
 
     def _fail(self, error: RequestError) -> None:
         sink = self._sink
-        error.sent = True
+        error.sent = self.sent
         error.answered = self.answered
         self.abort()
         if sink is not None:
@@ -381,6 +399,7 @@ class Connection(TwistedProtocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The connection is closed (called by Twisted)."""
         self._open = False
+        self._outbox.withdraw(self)
         self._socket = None
         self._chunks = None
         if self._linger is not None:

@@ -106,7 +106,7 @@ class AnswerLimits:
 _heads: dict[bytes, Head] = {}
 _starts: dict[bytes, tuple[int, str, str]] = {}
 _sections: dict[Fields, bytes] = {}
-_prefixes: dict[bytes, bytes] = {}
+_lines: dict[tuple[bytes, bytes], bytes] = {}
 
 
 def encode_head(outgoing: Outgoing, extra: Sequence[tuple[bytes, bytes]] = ()) -> bytes:
@@ -125,8 +125,8 @@ def encode_head(outgoing: Outgoing, extra: Sequence[tuple[bytes, bytes]] = ()) -
     if section is None:
         section = _section(headers)
     lines = [f"{outgoing.method} {url.target} HTTP/1.1\r\nHost: {url.authority}\r\n".encode("ascii"), section]
-    for name, value in extra:
-        lines.append(_field_line(name, value))
+    for field in extra:
+        lines.append(_lines.get(field) or _field_line(*field))
     payload = outgoing.payload
     if payload is not None:
         lines.append(_CHUNKED_LINE if payload.size is None else b"Content-Length: %d\r\n" % payload.size)
@@ -160,16 +160,14 @@ def _section(headers: Fields) -> bytes:
 
 
 def _field_line(name: bytes, value: bytes) -> bytes:
-    prefix = _prefixes.get(name)
-    if prefix is None:
-        if not is_token(name):
-            raise ValueError(f"{name!r} is not a field name (RFC 9110 section 5.1)")
-        prefix = name.title() + b": "
-        if len(name) <= CACHED_LENGTH:
-            remember(_prefixes, name, prefix)
+    if not is_token(name):
+        raise ValueError(f"{name!r} is not a field name (RFC 9110 section 5.1)")
     if not FIELD_VALUE.fullmatch(value):
         raise ValueError(f"the value of {name!r} holds control characters (RFC 9110 section 5.5)")
-    return prefix + value + b"\r\n"
+    line = b"%b: %b\r\n" % (name.title(), value)
+    if len(line) <= CACHED_LENGTH and name not in SECRET:  # ids of transactions: those of a page are alike
+        remember(_lines, (name, value), line)
+    return line
 
 
 class _FieldLines:

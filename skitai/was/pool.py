@@ -20,9 +20,9 @@ from typing import Protocol
 from twisted.internet.interfaces import IDelayedCall
 
 from skitai.errors import ConnectFailed, NameNotFound, RequestError
-from skitai.was.connecting import Attempt, ClientReactor, Names
+from skitai.was.connecting import Attempt, Dialer
 from skitai.was.connection import Connection, Lease
-from skitai.was.limits import ClientSettings, Target
+from skitai.was.limits import Target
 
 
 class Waiter(Protocol):
@@ -39,27 +39,18 @@ class Pool:
     """The connections to one server.
 
     Args:
-        reactor: Connects, and has the time.
-        names: Finds addresses.
+        dialer: What connections are made with; it has the limits and the time, too.
         target: The server.
-        settings: The limits.
         emptied: Called with the pool when nothing is left in it.
     """
 
-    def __init__(
-        self,
-        reactor: ClientReactor,
-        names: Names,
-        target: Target,
-        settings: ClientSettings,
-        emptied: Callable[[Pool], object],
-    ) -> None:
+    def __init__(self, dialer: Dialer, target: Target, emptied: Callable[[Pool], object]) -> None:
         self.target = target
-        self._reactor = reactor
-        self._names = names
-        self._settings = settings
+        self._dialer = dialer
+        self._settings = dialer.settings
+        self._reactor = dialer.reactor
         self._emptied = emptied
-        self._seconds = reactor.seconds
+        self._seconds = dialer.reactor.seconds
         self._idle: dict[Connection, None] = {}  # in the order in which they became idle
         self._open: set[Connection] = set()
         self._attempts: dict[Attempt, None] = {}
@@ -182,7 +173,7 @@ class Pool:
                     del self._idle[connection]
                     connection.close()
                 return
-            attempt = Attempt(self._reactor, self._names, self, self.target, self._settings)
+            attempt = Attempt(self._dialer, self, self.target)
             self._attempts[attempt] = None
             attempt.start()
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import BinaryIO, Final, Protocol, TypeAlias
 
-from skitai.errors import BadAnswer, BeyondLimit, ConnectFailed, RequestCancelled, RequestError, RequestTimeout
+from skitai.errors import BadAnswer, BeyondLimit, RequestCancelled, RequestError, RequestTimeout
 from skitai.was.challenges import Credentials
 from skitai.was.connection import Lease
 from skitai.was.content import Decoder, decoder_for
@@ -181,23 +181,17 @@ class Transfer:
         """Send the request."""
         self._pool = None
         outgoing = self._outgoing
-        reused = lease.reused
-        if reused and outgoing.method not in ("GET", "HEAD") and not lease.alive():
+        if lease.reused and outgoing.method not in ("GET", "HEAD") and not lease.alive():
             lease.abort()
             self._acquire(fresh=True)
             return
         try:
-            sent = lease.start(outgoing, self._fields(outgoing), self)
+            lease.start(outgoing, self._fields(outgoing), self)
         except Exception as error:  # a field that can not be sent, which is a mistake of the caller's
             lease.abort()
             self._fail(RequestError(f"the request to {outgoing.url.text} can not be sent: {error}"))
             return
-        if sent:
-            self._lease = lease
-            self._sent = True
-            return
-        lease.abort()
-        self._lost(ConnectFailed("the server has closed the connection"), reused, started=False)
+        self._lease = lease
 
     def on_no_lease(self, error: RequestError) -> None:
         """There is no connection."""
@@ -228,7 +222,7 @@ class Transfer:
             lease.abort()
             self._acquire(fresh=True)
             return
-        self._answered = True
+        self._sent = self._answered = True
         if status == 401 and self._outgoing.auth is not None:
             self._next = self._with_digest(head)
         elif status in REDIRECTS and self._outgoing.method in ("GET", "HEAD"):
@@ -312,20 +306,17 @@ class Transfer:
         )
 
     def on_failure(self, error: RequestError) -> None:
-        """The answer will not be complete; the connection is closed."""
+        """The answer will not be complete; the connection is closed.
+
+        A request that was lost because an idle connection was dead is repeated, over a new one, so only once.
+        """
         lease, self._lease = self._lease, None
         if self._next is not None:  # nobody wants the rest
             self._proceed()
             return
-        self._lost(error, lease is not None and lease.reused)
-
-    def _lost(self, error: RequestError, reused: bool, started: bool = True) -> None:
-        """Repeat a request that was lost because an idle connection was dead; fail any other.
-
-        It goes over a new connection, so it is not repeated twice.
-        """
-        outgoing = self._outgoing
-        if reused and not error.answered and (not started or outgoing.repeatable):
+        self._sent = self._sent or error.sent
+        reused = lease is not None and lease.reused
+        if reused and not error.answered and (not error.sent or self._outgoing.repeatable):
             self._acquire(fresh=True)
         else:
             self._fail(error)
@@ -393,7 +384,7 @@ class Transfer:
         where = self._outgoing.url.authority
         if where not in str(error):
             error.args = (f"{where}: {error}",)
-        error.sent = error.sent or self._sent
+        error.sent = error.sent or self._sent or (lease is not None and lease.sent)
         error.answered = error.answered or self._answered or (lease is not None and lease.answered)
         self._finish(error)
 

@@ -15,6 +15,7 @@ from skitai.testing.clock import Reactor
 from skitai.testing.pump import BytePump
 from skitai.was.connection import LINGER, ONE_WRITE, Connection
 from skitai.was.http1 import AnswerLimits, Head
+from skitai.was.outbox import CLOSELY, Outbox
 from skitai.was.outgoing import Outgoing, build
 from skitai.was.payloads import BytesPayload
 from skitai.was.url import read_url
@@ -70,12 +71,12 @@ class Case(SynchronousTestCase):
     def setUp(self) -> None:
         self.reactor = Reactor()
         self.recorder = Recorder()
-        self.connection = Connection(self.recorder, None, AnswerLimits(), self.reactor)
+        self.connection = Connection(self.recorder, None, AnswerLimits(), self.reactor, Outbox(self.reactor))
         self.pump = BytePump(self.connection, reactor=self.reactor)
         self.server = self.pump.client
 
     def start(self, outgoing: Outgoing = GET) -> None:
-        self.assertTrue(self.connection.start(outgoing, (), self.recorder))
+        self.connection.start(outgoing, (), self.recorder)
         self.recorder.told.clear()
         self.pump.flush()
 
@@ -103,13 +104,53 @@ class RequestTests(Case):
         self.pump.flush()
         self.assertTrue(self.server.take().endswith(b"\r\n\r\n" + content))
         self.pump.send(OK)
+        self.reactor.advance(CLOSELY)
         self.connection.start(GET, (), self.recorder)
         self.assertTrue(self.pump.server_transport.wire.startswith(b"GET"), "not at once any more")
 
+    def test_the_next_one_leaves_at_the_end_of_the_turn(self) -> None:
+        self.start()
+        self.pump.send(OK)
+        self.server.take()
+        self.connection.start(GET, (), self.recorder)
+        self.assertFalse(self.connection.sent)
+        self.assertEqual(bytes(self.pump.server_transport.wire), b"")
+        self.pump.flush()
+        self.assertTrue(self.connection.sent)
+        self.assertTrue(self.server.take().startswith(b"GET"))
+
     def test_a_dead_connection_says_that_nothing_was_sent(self) -> None:
         self.pump.server_transport.writeSomeData = lambda data: ConnectionLost()  # type: ignore[method-assign]
-        self.assertFalse(self.connection.start(GET, (), self.recorder))
-        self.assertEqual(self.recorder.told, ["ready"])
+        self.connection.start(GET, (), self.recorder)
+        self.assertEqual(self.recorder.told, ["ready"], "not while it is made")
+        self.reactor.advance(0)
+        self.assertEqual((self.failure().sent, self.failure().answered), (False, False))
+
+    def test_an_answer_to_nothing_before_the_request_has_left(self) -> None:
+        """A server may say 408 and close just when the connection is used again."""
+        self.start()
+        self.pump.send(OK)
+        self.recorder.told.clear()
+        self.connection.start(GET, (), self.recorder)
+        self.connection.dataReceived(b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n")
+        self.assertEqual((self.failure().sent, self.failure().answered), (False, False))
+
+    def test_lost_before_the_request_has_left(self) -> None:
+        self.start()
+        self.pump.send(OK)
+        self.recorder.told.clear()
+        self.connection.start(GET, (), self.recorder)
+        self.connection.connectionLost(Failure(ConnectionDone()))
+        self.assertFalse(self.failure().sent)
+
+    def test_given_up_before_the_request_has_left(self) -> None:
+        self.start()
+        self.pump.send(OK)
+        self.server.take()
+        self.connection.start(GET, (), self.recorder)
+        self.connection.abort()
+        self.pump.flush()
+        self.assertEqual(self.server.take(), b"")
 
     def test_chunked_content(self) -> None:
         class Stream:
@@ -262,7 +303,7 @@ class SecureTests(SynchronousTestCase):
         self.reactor = Reactor()
         self.recorder = Recorder()
         self.good = True
-        connection = Connection(self.recorder, self, AnswerLimits(), self.reactor)  # type: ignore[arg-type]
+        connection = Connection(self.recorder, self, AnswerLimits(), self.reactor, Outbox(self.reactor))  # type: ignore[arg-type]
         self.connection = connection
         self.pump = BytePump(connection, reactor=self.reactor)
         transport: Any = self.pump.server_transport

@@ -195,14 +195,14 @@ class EncodeTests(SynchronousTestCase):
 
     def test_secrets_are_not_remembered(self) -> None:
         self.encode(Outgoing("GET", read_url("http://h/")[0], ((b"cookie", b"geheim"),)), (b"authorization", b"geheim"))
-        self.assertNotIn(b"geheim", repr((http1._sections, http1._prefixes)).encode())
+        self.assertNotIn(b"geheim", repr((http1._sections, http1._lines)).encode())
 
     def test_memory_is_bounded(self) -> None:
         self.addCleanup(http1._sections.clear)
-        self.addCleanup(http1._prefixes.clear)
+        self.addCleanup(http1._lines.clear)
         for number in range(2000):
             self.encode(Outgoing("GET", read_url("http://h/")[0], ((b"x-%d" % number, b""),)))
-        self.assertLessEqual(max(len(http1._sections), len(http1._prefixes)), 1024)
+        self.assertLessEqual(max(len(http1._sections), len(http1._lines)), 1024)
 
     def test_body(self) -> None:
         self.assertEqual(list(encode_body(BytesPayload(b""))), [])

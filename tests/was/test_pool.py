@@ -7,7 +7,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from skitai.errors import ConnectFailed, NameNotFound, RequestError
-from skitai.was.connecting import Names
+from skitai.was.connecting import Dialer
 from skitai.was.http1 import Head
 from skitai.was.limits import ClientSettings, Target
 from skitai.was.outgoing import Outgoing
@@ -31,7 +31,7 @@ class Visitor:
     def on_lease(self, lease: Any) -> None:
         self.lease = lease
         self.reused = lease.reused
-        assert lease.start(REQUEST, (), self)
+        lease.start(REQUEST, (), self)
 
     def on_no_lease(self, error: RequestError) -> None:
         self.error = error
@@ -57,7 +57,7 @@ class Case(SynchronousTestCase):
 
     def pool(self, host: str = "a.example", **settings: Any) -> Pool:
         target = Target("http", host, 80)
-        pool = Pool(self.network, Names(self.network), target, ClientSettings(**settings), self.emptied.append)
+        pool = Pool(Dialer(self.network, ClientSettings(**settings)), target, self.emptied.append)
         self.addCleanup(self.check_clean, pool)
         return pool
 
@@ -232,7 +232,7 @@ class ConnectTests(Case):
         for _ in range(3):
             pool.forget(self.visit(pool))
         self.assertEqual(self.network.lookups, ["a.example"])
-        self.assertEqual(pool._names._asking, {"a.example": []})
+        self.assertEqual(pool._dialer.names._asking, {"a.example": []})
 
     def test_a_connection_that_came_too_late_is_kept(self) -> None:
         self.network.serve(self.hold)
@@ -251,7 +251,7 @@ class ConnectTests(Case):
         from skitai.was.limits import Trust
 
         target = Target("https", "192.0.2.1", 443, Trust("/nonexistent.pem"))
-        pool = Pool(self.network, Names(self.network), target, ClientSettings(), self.emptied.append)
+        pool = Pool(Dialer(self.network, ClientSettings()), target, self.emptied.append)
         self.addCleanup(self.check_clean, pool)
         self.assertIn("/nonexistent.pem", str(self.visit(pool).error))
 
