@@ -13,10 +13,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from skitai.constants import ALIAS_TYPE_SYNONYMS, ALIAS_TYPES, DB_SQLITE3, PROTO_HTTPS, PROTO_WSS
+from skitai.constants import (
+    ALIAS_TYPE_SYNONYMS,
+    ALIAS_TYPES,
+    DB_SQLITE3,
+    PROTO_HTTP,
+    PROTO_HTTPS,
+    PROTO_WS,
+    PROTO_WSS,
+)
 from skitai.values import Network, NetworkKind, Several, suggestion
 
 _NAME: Final = re.compile(r"@?([A-Za-z0-9_][A-Za-z0-9_.-]*)")
+_WITH_PATHS: Final = frozenset({PROTO_HTTP, PROTO_HTTPS, PROTO_WS, PROTO_WSS})
+"""Types whose members have a path behind the host, not a database and a password."""
+
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _MEMBER: Final = re.compile(
     r"(?P<host>[^\s/:@\[\]]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>\d+))?(?:/\S*)?(?:\s+(?P<weight>\d+))?"
 )
@@ -114,11 +126,17 @@ def _read_members(kind: str, members: Any) -> tuple[str, ...]:
         if not isinstance(member, str) or not member.strip() or "\0" in member:
             raise ValueError(f"a member must be a text, not {type(member).__name__}")
         if kind != DB_SQLITE3:
-            _check_member(member.strip())
+            _check_member(kind, member.strip())
     return tuple(member.strip() for member in several)
 
 
-def _check_member(member: str) -> None:
+def _check_member(kind: str, member: str) -> None:
+    scheme = _SCHEME.match(member)
+    if scheme:
+        raise ValueError(
+            f"member {_without_secrets(kind, scheme[0], member)!r} must be written without {scheme[0]!r}: "
+            f"the type of the alias, here {kind!r}, says how it is asked"
+        )
     found = _MEMBER.fullmatch(member)
     # What follows the host may hold a password: no message shows it.
     shown = member.partition("/")[0]
@@ -130,3 +148,11 @@ def _check_member(member: str) -> None:
         raise ValueError(f"member {shown!r} has no port from 1 to 65535")
     if found["weight"] and int(found["weight"]) == 0:
         raise ValueError(f"member {shown!r} has a weight of 0")
+
+
+def _without_secrets(kind: str, scheme: str, member: str) -> str:
+    """Return a member that was written as a URL, without what may be a password: before "@", or behind a database."""
+    authority, slash, path = member[len(scheme) :].partition("/")
+    user, at, host = authority.rpartition("@")
+    shown = scheme + ("..." if user else "") + at + host
+    return shown + slash + path if kind in _WITH_PATHS else shown

@@ -273,7 +273,7 @@ class Settings:
     passphrase: str | None = _option(Secret(), None, "tls", "Pass phrase of the private key.", command_line=False)
 
     max_response_size: int = _option(
-        Size(1024),
+        Size(1),
         64 * 1024 * 1024,
         "requests",
         "Largest body of an answer to a request of was, after decoding; past it, the request has failed.",

@@ -103,6 +103,7 @@ class RequestError(SkitaiError):
         message: What has happened, with the name of the server.
         sent: Whether any byte of the request may have reached the server.
         answered: Whether any byte of an answer has come.
+        queued: Whether it has never left our own queue, so that this says nothing about the server.
     """
 
     status = 2
@@ -110,9 +111,10 @@ class RequestError(SkitaiError):
     code = 701
     """What ``response.status_code`` is."""
 
-    def __init__(self, message: str, sent: bool = False, answered: bool = False) -> None:
+    def __init__(self, message: str, sent: bool = False, answered: bool = False, queued: bool = False) -> None:
         self.sent = sent
         self.answered = answered
+        self.queued = queued
         super().__init__(message)
 
 

@@ -5,7 +5,7 @@ Layer 0. It must not know where they come from. Thread: any; they never change.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 
 class Headers(Mapping[str, str]):
@@ -21,8 +21,8 @@ class Headers(Mapping[str, str]):
         assert headers.get_all("vary") == ["a", "b"]
     """
 
-    def __init__(self, fields: list[tuple[str, str]]) -> None:
-        self.fields = list(fields)
+    def __init__(self, fields: Iterable[tuple[str, str]]) -> None:
+        self.fields = tuple(fields)
 
     def __getitem__(self, name: str) -> str:
         """Return the value of a field, several joined with ", " (RFC 9110 section 5.3)."""

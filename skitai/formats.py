@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from datetime import date, datetime, time
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, NoReturn, Protocol, TypeVar
 
 from skitai.xmlreader import read_xmlrpc
 from skitai.xmlwriter import common_form, dump_value
@@ -26,9 +26,14 @@ def tojson(value: Any) -> str:
 
     Raises:
         TypeError: It holds what JSON has no form for.
-        ValueError: It holds itself.
+        ValueError: It holds itself, or a number that is none (NaN, infinite).
     """
-    return _encode(value)
+    try:
+        return _encode(value)
+    except ValueError:
+        # Only later Pythons name the number: it is found in what would have been written.
+        json.loads(_encode_all(value), parse_constant=_refuse_number)
+        raise
 
 
 def fromjson(text: str | bytes) -> Any:
@@ -52,8 +57,13 @@ def _json_form(value: object) -> object:
     return common_form(value, "JSON")
 
 
+def _refuse_number(name: str) -> NoReturn:
+    raise ValueError(f"{float(name)!r} has no form in JSON") from None
+
+
 # ASCII only costs nothing for most texts, and is right in any charset, in a script, and with lone surrogates.
-_encode: Final = json.JSONEncoder(default=_json_form).encode
+_encode: Final = json.JSONEncoder(default=_json_form, allow_nan=False).encode
+_encode_all: Final = json.JSONEncoder(default=_json_form).encode
 
 
 def toxml(object: Any, usedatetime: int = 0) -> str:

@@ -140,7 +140,7 @@ class Host:
         from skitai.was.client import HTTPClient
         from skitai.was.cluster import Clusters
         from skitai.was.limits import ClientSettings
-        from skitai.was.result_cache import ResultCache
+        from skitai.was.result_cache import MAX_KNOWN, ResultCache
         from skitai.was.result_store import DEFAULT_ENTRIES, MemoryStore
 
         aliases = list(aliases)
@@ -151,7 +151,8 @@ class Host:
         self._store = store = MemoryStore[Response](entries, time.monotonic)
         client = HTTPClient(reactor, ClientSettings(max_connections=settings.max_server_connections), reactor)
         self._threads = Bridge(self._workers, reactor)
-        self._asker = Asker(client, Clusters(aliases), ResultCache(store), reactor, settings.max_response_size)
+        cache = ResultCache(store, time.monotonic, max(entries, MAX_KNOWN))
+        self._asker = Asker(client, Clusters(aliases), cache, reactor, settings.max_response_size)
 
     @property
     def asker(self) -> Asker:

@@ -1,4 +1,4 @@
-"""``twistd skitai``: its options, made from the option table, and the service they describe.
+"""``twistd skitai``: its options, made from the option table, its application file, and the service they describe.
 
     twistd [-n] skitai --app app.py[:name] [--port NUMBER] [--listen ENDPOINT] [--option ...]
 
@@ -10,15 +10,18 @@ Thread: the main thread.
 
 from __future__ import annotations
 
+import ast
 import getopt
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_file_location
 from types import ModuleType
-from typing import Any, ClassVar, Final, TypeAlias
+from typing import Any, ClassVar, Final, NamedTuple, TypeAlias
 
 from twisted.application.service import IService
+from twisted.logger import Logger
 from twisted.python import usage
 
 import skitai.declare as declare
@@ -33,6 +36,13 @@ from skitai.values import Switch
 ServiceMaker: TypeAlias = Callable[[Settings, Declaration, Any, Mapping[str, Any] | None], IService]
 
 _PROGRAM: Final = "twistd skitai"
+
+_APPLICATION: Final = "app"
+"""The variable that is mounted where none is named."""
+
+_MAIN: Final = "__main__"
+
+_log = Logger()
 
 
 def _parameters() -> list[list[Any]]:
@@ -171,11 +181,15 @@ def _reactor(options: Options, settings: Settings, declaration: Declaration) -> 
 
 
 def read_application_file(text: str | None) -> Declaration:
-    """Read the file of ``--app`` as an application file, not as a script, and return what it declares.
+    """Read the file of ``--app`` and return what it declares.
 
-    Where it mounts nothing itself, its application is mounted at "/". A file that can not be imported is mounted by its
-    path: that mount answers 503, its traceback is logged, and it is tried again when the file changes. So is a file
-    with an ``__init__.py`` beside it, which belongs to a package and may have a ``bootstrap()``.
+    One that calls ``skitai.run()`` is run as a script, as ``__main__``: so what it declares under ``if __name__ ==
+    "__main__"`` counts, as with ``python app.py``. Any other is imported, for there that is where another server would
+    be run. The variable that is named is mounted at "/", without a name ``app`` where nothing is mounted.
+
+    A file that can not be executed is mounted by its path: that mount answers 503, its traceback is logged, and it is
+    tried again when the file changes. So is a file with an ``__init__.py`` beside it that is no script: it belongs to a
+    package and may have a ``bootstrap()``.
 
     Args:
         text: "file" or "file:variable".
@@ -188,21 +202,50 @@ def read_application_file(text: str | None) -> Declaration:
     declaration = _renewed(directory)
     if directory not in sys.path:
         sys.path.insert(0, directory)
-    if os.path.isfile(os.path.join(directory, "__init__.py")):
-        declaration.add_mount("/", path, name)
+    outline = read_outline(path)
+    if outline.is_guarded and not outline.is_script:
+        _log.info(
+            "{path}: what is under 'if __name__ == \"__main__\"' is not executed, for it does not call skitai.run()",
+            path=path,
+        )
+    if not outline.is_script and os.path.isfile(os.path.join(directory, "__init__.py")):
+        declaration.add_mount("/", path, name or _APPLICATION)
         return declaration
     try:
-        module = _execute(path)
+        module = _run_script(path, declaration) if outline.is_script else _execute(path)
     except (Exception, SystemExit):
         # What it declared before it failed is worth nothing: the loader of applications reads it again.
         declaration = _renewed(directory)
-        declaration.add_mount("/", path, name)
+        declaration.add_mount("/", path, name or _APPLICATION)
+        if outline.is_script:
+            _log.warn(
+                "{path} has failed: it is served by its path, without what it declares; mend it and start again",
+                path=path,
+            )
         return declaration
-    if not declaration.mounts and not declaration.faults:
-        if not hasattr(module, name):
-            raise ConfigError(f"{path} mounts nothing and has no variable {name!r}")
-        declaration.add_mount("/", getattr(module, name), name, origin=vars(module))
+    if name or not (declaration.mounts or declaration.faults):
+        _mount_variable(declaration, module, name or _APPLICATION)
     return declaration
+
+
+def _mount_variable(declaration: Declaration, module: ModuleType, name: str) -> None:
+    """Mount a variable of a module at "/", in the place of an application that is mounted there already.
+
+    Raises:
+        ConfigError: There is no such variable.
+    """
+    if not hasattr(module, name):
+        raise ConfigError(
+            f"{module.__file__} {'' if declaration.mounts else 'mounts nothing and '}has no variable {name!r}"
+        )
+    target = getattr(module, name)
+    base = declaration.base_directory
+    place = ("/", None, "app")
+    mounts = declaration.mounts
+    if any(item.target is target for item in mounts if (item.point, item.host, item.kind(base)) == place):
+        return  # with preferences, perhaps
+    declaration.mounts = [item for item in mounts if (item.point, item.host, item.kind(base)) != place]
+    declaration.add_mount("/", target, name, origin=vars(module))
 
 
 def _renewed(directory: str) -> Declaration:
@@ -213,16 +256,97 @@ def _renewed(directory: str) -> Declaration:
 
 
 def _split(text: str | None) -> tuple[str, str]:
-    """Return the absolute path and the variable that "file:variable" stands for."""
+    """Return the absolute path and the variable that "file:variable" stands for, "" where none is named."""
     if not text:
         raise ConfigError("an application file is needed: twistd skitai --app app.py")
     path, colon, name = (text, "", "") if os.path.isfile(text) else text.rpartition(":")
     if not colon:
-        path, name = text, "app"
+        path, name = text, ""
     for candidate in (path, path + ".py"):
         if os.path.isfile(candidate):
             return script_path(candidate), name
     raise ConfigError(f"--app: there is no file {path!r}")
+
+
+class Outline(NamedTuple):
+    """What can be told of a file without executing it.
+
+    Attributes:
+        is_script: Whether it calls ``skitai.run()`` (or says so, where it can not be read) and may be run by itself.
+        is_guarded: Whether part of it is executed as ``__main__`` only.
+    """
+
+    is_script: bool
+    is_guarded: bool
+
+
+def read_outline(path: str) -> Outline:
+    """Look through the source at ``path``."""
+    try:
+        with open(path, "rb") as file:
+            source = file.read()
+    except OSError:
+        return Outline(False, False)
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError):
+        return Outline(b"skitai.run" in source, False)
+    nodes = list(ast.walk(tree))
+    # "python app.py" can not run a file that imports so.
+    relative = any(isinstance(node, ast.ImportFrom) and node.level for node in nodes)
+    guards = [node for node in tree.body if isinstance(node, ast.If) and "__name__" in ast.dump(node.test)]
+    return Outline(not relative and _mentions_run(nodes), bool(guards))
+
+
+def _mentions_run(nodes: Sequence[ast.AST]) -> bool:
+    """Tell whether ``skitai.run`` is mentioned, by whatever names the file has imported it."""
+    modules, functions = set(), set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            modules |= {
+                item.asname or "skitai"
+                for item in node.names
+                if item.name == "skitai" or (not item.asname and item.name.startswith("skitai."))
+            }
+        elif isinstance(node, ast.ImportFrom) and node.module == "skitai":
+            functions |= {item.asname or "run" for item in node.names if item.name in ("run", "*")}
+    return any(
+        (isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id in functions)
+        or (
+            isinstance(node, ast.Attribute)
+            and node.attr == "run"
+            and isinstance(node.value, ast.Name)
+            and node.value.id in modules
+        )
+        for node in nodes
+    )
+
+
+def _run_script(path: str, declaration: Declaration) -> ModuleType:
+    """Run the file at ``path`` as ``python path`` does, and leave its module where that leaves it.
+
+    It stays ``__main__``: there pickle, Flask and multiprocessing look for it while it is served. Its command line is
+    the file alone, since twistd's is not for it.
+    """
+    loader = SourceFileLoader(_MAIN, path)
+    module = ModuleType(_MAIN)
+    module.__file__ = path
+    module.__loader__ = loader
+    before, arguments = sys.modules[_MAIN], sys.argv
+    sys.modules[_MAIN], sys.argv = module, [path]
+    try:
+        exec(loader.source_to_code(loader.get_data(path), path), vars(module))
+    except SystemExit as end:
+        # "sys.exit(skitai.run())" ends well.
+        if end.code or not declaration.ran:
+            sys.modules[_MAIN] = before
+            raise
+    except BaseException:
+        sys.modules[_MAIN] = before
+        raise
+    finally:
+        sys.argv = arguments
+    return module
 
 
 def _execute(path: str) -> ModuleType:

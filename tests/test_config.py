@@ -139,6 +139,11 @@ class TableTest(SynchronousTestCase):
         made = Settings()
         self.assertEqual({name: getattr(made, name) for name in promised}, promised)
 
+    def test_least_response_size(self) -> None:
+        """However small, it is the user's business."""
+        self.assertEqual(resolve({}, {"max_response_size": 1}, {}).max_response_size, 1)
+        self.assertRaises(ConfigError, resolve, {}, {"max_response_size": 0}, {})
+
     def test_default_reactor(self) -> None:
         """epoll where there is one."""
         self.assertEqual(Settings().reactor, "epoll" if sys.platform.startswith("linux") else "default")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 import xmlrpc.client
@@ -21,7 +22,7 @@ from skitai.formats import fromgrpc, fromjson, fromxml, togrpc, tojson, toxml
 from skitai.xmlreader import XMLError
 
 PLAIN = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=12,
 )
@@ -68,6 +69,13 @@ class JsonTests(SynchronousTestCase):
         value: list[Any] = []
         value.append(value)
         self.assertRaises(ValueError, tojson, value)
+
+    def test_numbers_that_are_none_are_refused(self) -> None:
+        for value, name in ((math.nan, "nan"), (math.inf, "inf"), (-math.inf, "-inf")):
+            for whole in (value, [1.5, {"NaN": value}], {value}):
+                error = self.assertRaises(ValueError, tojson, whole)
+                self.assertEqual(str(error), f"{name} has no form in JSON")
+            self.assertRaises(ValueError, tojson, {value: 1})
 
     def test_no_json_is_a_value_error(self) -> None:
         for text in ("", "{", b"\xff\xfe\xfd", b'"\xe9"', "[1,]", "1" * 5000 + "x", "[" * 200_000, '{"a":' * 200_000):

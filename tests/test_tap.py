@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import io
 import os
+import pickle
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from twisted.application.service import IService, Service
 from twisted.internet import reactor
+from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -33,9 +37,20 @@ class Case(SynchronousTestCase):
         self.addCleanup(os.chdir, os.getcwd())
         self.addCleanup(declare.replace, declare.current())
         self.patch(sys, "path", list(sys.path))
+        self.addCleanup(sys.modules.__setitem__, "__main__", sys.modules["__main__"])
         self.addCleanup(self.forget_modules)
         self.errors = io.StringIO()
         self.patch(sys, "stderr", self.errors)
+
+    @contextmanager
+    def capture(self) -> Iterator[list[LogEvent]]:
+        """Give the events that are logged meanwhile."""
+        events: list[LogEvent] = []
+        globalLogPublisher.addObserver(events.append)
+        try:
+            yield events
+        finally:
+            globalLogPublisher.removeObserver(events.append)
 
     def forget_modules(self) -> None:
         """Remove the application files from the modules of this process."""
@@ -138,6 +153,16 @@ class ApplicationFileTest(Case):
         self.assertEqual(mount.origin and mount.origin["__name__"], "guarded_site")
         self.assertIn("guarded_site", sys.modules)
 
+    def test_not_main_of_another_server(self) -> None:
+        """What another server's ``run()`` stands under is not run, and the log says so."""
+        for number, body in enumerate(("app.run()", "import skitai\n    server.run()", "skitai = 5\n    run()")):
+            path = self.file(f"flask_site{number}.py", PLAIN + f"if __name__ == '__main__':\n    {body}\n")
+            with self.capture() as events:
+                (mount,) = tap.read_application_file(path).mounts
+            self.assertEqual(mount.appname, "app")
+            (event,) = events
+            self.assertIn("it does not call skitai.run()", formatEvent(event))
+
     def test_name_that_is_taken(self) -> None:
         """A file called like a module of Python's does not replace it."""
         import colorsys
@@ -184,6 +209,121 @@ class ApplicationFileTest(Case):
         }.items():
             error = self.assertRaises(ConfigError, tap.read_application_file, text)
             self.assertEqual(str(error), wanted)
+
+
+SCRIPT = (
+    PLAIN
+    + """
+import sys
+seen = [__name__, __file__, sys.argv, sys.modules["__main__"].app is app]
+
+if __name__ == "__main__":
+    import skitai
+
+    pref = skitai.pref()
+    skitai.alias("@shop", skitai.PROTO_HTTP, "127.0.0.1:5002")
+    skitai.set_max_rcache(7)
+    skitai.mount("/", app, pref=pref)
+    skitai.mount("/other", other)
+    skitai.run(port=7, clusters={"@news": ("http", "127.0.0.1:5001")})
+    seen.append("behind run()")
+"""
+)
+
+
+class ScriptTest(Case):
+    """A file that calls ``skitai.run()`` is run as a script, so that what it declares as one is not lost."""
+
+    def test_everything_that_is_declared(self) -> None:
+        path = self.file("script_site.py", SCRIPT)
+        argv = list(sys.argv)
+        declaration = tap.read_application_file(path)
+        self.assertEqual([mount.point for mount in declaration.mounts], ["/", "/other"])
+        self.assertEqual(set(declaration.aliases), {"@shop", "@news"})
+        self.assertEqual((declaration.max_rcache, declaration.keywords["port"]), (7, 7))
+        self.assertIs(declaration.stage, Stage.RECORDED)
+        self.assertEqual(sys.argv, argv)
+        origin = declaration.mounts[0].origin
+        assert origin is not None
+        self.assertEqual(origin["seen"], ["__main__", path, [path], True, "behind run()"])
+
+    def test_it_stays_the_main_module(self) -> None:
+        """As with ``python app.py``: pickles, Flask and multiprocessing look there later."""
+        path = self.file("pickling_site.py", SCRIPT + "class Item:\n    pass\n")
+        tap.read_application_file(path)
+        main = sys.modules["__main__"]
+        self.assertEqual((main.__file__, main.__spec__), (path, None))
+        item = pickle.loads(pickle.dumps(main.__dict__["Item"]()))
+        self.assertIs(type(item), main.__dict__["Item"])
+
+    def test_ways_to_call_run(self) -> None:
+        for number, body in enumerate(
+            (
+                "import skitai as server\n    server.mount('/x', app)\n    server.run ()",
+                "from skitai import mount, run\n    mount('/x', app)\n    run()",
+                "from skitai import mount, run as serve\n    mount('/x', app)\n    serve()",
+                "from skitai import *\n    mount('/x', app)\n    run()",
+                "import skitai\n    main = lambda: skitai.run(mount=('/x', app))\n    main()",
+                "import sys, skitai\n    skitai.mount('/x', app)\n    sys.exit(skitai.run())",
+            )
+        ):
+            path = self.file(f"calling_site{number}.py", PLAIN + f"if __name__ == '__main__':\n    {body}\n")
+            (mount,) = tap.read_application_file(path).mounts
+            self.assertEqual(mount.point, "/x", body)
+
+    def test_variable(self) -> None:
+        """One that is named takes the place of the application at "/"; what else is declared stays."""
+        path = self.file("naming_site.py", SCRIPT + "def third(environ, start_response):\n    return []\n")
+        declaration = tap.read_application_file(f"{path}:third")
+        self.assertEqual([mount.point for mount in declaration.mounts], ["/other", "/"])
+        self.assertEqual(declaration.mounts[1].appname, "third")
+        self.assertEqual(set(declaration.aliases), {"@shop", "@news"})
+        declaration = tap.read_application_file(f"{path}:app")
+        self.assertEqual([mount.point for mount in declaration.mounts], ["/", "/other"])
+        self.assertIsNot(declaration.mounts[0].pref, None)
+        error = self.assertRaises(ConfigError, tap.read_application_file, f"{path}:nix")
+        self.assertEqual(str(error), f"{path} has no variable 'nix'")
+
+    def test_nothing_mounted(self) -> None:
+        """The variable ``app`` is mounted, as where there is no ``run()``."""
+        path = self.file("bare_site.py", PLAIN + "import skitai\nskitai.run(port=8)\n")
+        declaration = tap.read_application_file(path)
+        self.assertEqual([(mount.point, mount.appname) for mount in declaration.mounts], [("/", "app")])
+        self.assertEqual(declaration.keywords, {"port": 8})
+
+    def test_broken(self) -> None:
+        """It is mounted by its path, with a warning: what it declares is lost until it is started again."""
+        main, argv = sys.modules["__main__"], list(sys.argv)
+        for number, last in enumerate(["1 / 0", "def", "raise SystemExit(1)", "raise SystemExit('no')"]):
+            path = self.file(f"broken_script{number}.py", SCRIPT + last + "\n")
+            with self.capture() as events:
+                declaration = tap.read_application_file(path)
+            ((mount),) = declaration.mounts
+            self.assertEqual((mount.point, mount.target, mount.appname), ("/", path, "app"))
+            self.assertEqual(declaration.aliases, {})
+            self.assertIs(sys.modules["__main__"], main)
+            self.assertEqual(sys.argv, argv)
+            (event,) = events
+            self.assertIn("without what it declares", formatEvent(event))
+
+    def test_package(self) -> None:
+        """In a package too, unless it imports as only a module of a package can."""
+        self.file("__init__.py", "")
+        self.file("beside_site.py", "")
+        path = self.file("packaged_script.py", SCRIPT)
+        self.assertEqual(len(tap.read_application_file(path).mounts), 2)
+        path = self.file("relative_script.py", "from . import beside_site\n" + SCRIPT)
+        (mount,) = tap.read_application_file(path).mounts
+        self.assertEqual(mount.target, path)
+
+    def test_encoding(self) -> None:
+        """The file is read as Python reads it."""
+        text = "# -*- coding: latin-1 -*-\nword = 'caf\xe9'\n" + SCRIPT
+        path = os.path.join(self.base, "latin_site.py")
+        with open(path, "wb") as file:
+            file.write(text.encode("latin-1"))
+        mount = tap.read_application_file(path).mounts[0]
+        self.assertEqual(mount.origin and mount.origin["word"], "caf\xe9")
 
 
 class BuildTest(Case):

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
+from skitai.saddle.bodies import whole
+
 if TYPE_CHECKING:
     from skitai.saddle.was import Was
 
@@ -71,10 +73,9 @@ class ResProxy:
             raise TypeError(f"the handler must be a function of a response and the proxy, not {handler!r}")
         self._was = was
         self._handler = handler
-        self._epilog = epilog
         self._parts: dict[str, Any] = {}
-        self._pushed = was.services.pushed(self._handle, self._failed)
-        self._pushed.push(prolog)
+        self._pushed = was.services.pushed(self._handle, self._failed, _bytes_of(epilog))
+        self.push(prolog)
 
     # -- requests
 
@@ -126,13 +127,23 @@ class ResProxy:
     # -- sending
 
     def push(self, content: Any) -> None:
-        """Send a piece."""
-        self._pushed.push(content)
+        """Send a piece: text, bytes or a number. A thread waits here for a client that does not keep up.
+
+        Raises:
+            TypeError: It is none of these.
+        """
+        self._pushed.push(_bytes_of(content))
 
     def done(self, content: Any = None) -> None:
-        """Send the last piece, and the epilog; what comes later is ignored."""
-        self._pushed.push(content)
-        self._pushed.done(self._epilog)
+        """Send the last piece, and the epilog; what comes later is ignored. See ``push``."""
+        self._pushed.done(_bytes_of(content))
+
+    def close(self) -> None:
+        """Give it up: what it has asked for is cancelled. A proxy that is not returned is closed with the request.
+
+        Thread: any.
+        """
+        self._pushed.close()
 
     def __aiter__(self) -> Any:
         return self._pushed
@@ -148,4 +159,12 @@ class ResProxy:
             from skitai.debugpage import format_text
             from skitai.pages import escape
 
-            self._pushed.push(f"<pre>{escape(format_text(error))}</pre>")
+            self.push(f"<pre>{escape(format_text(error))}</pre>")
+
+
+def _bytes_of(content: Any) -> bytes:
+    """Return a piece of a body, that of None is empty."""
+    data = b"" if content is None else whole(content)
+    if data is None:
+        raise TypeError(f"a piece of a body is text or bytes, not {type(content).__name__}")
+    return data

@@ -15,6 +15,7 @@ from email.utils import formatdate
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
+from weakref import ref
 
 from skitai.errors import PeerError
 from skitai.formats import tojson
@@ -44,7 +45,7 @@ class Was:
     Args:
         app: The application that answers.
         environ: The WSGI environment.
-        services: What the server offers.
+        services: What the server offers; None for Skitai's, which are in ``environ``.
 
     Attributes:
         app: The application that answers, also in views of a Saddlery.
@@ -53,13 +54,29 @@ class Was:
         owner: The Saddlery whose view answers.
     """
 
-    __slots__ = ("_cookie", "_g", "_mbox", "_response", "_services", "_session", "app", "env", "owner", "request")
+    __slots__ = (
+        "_cookie",
+        "_g",
+        "_mbox",
+        "_proxies",
+        "_response",
+        "_served",
+        "_services",
+        "_session",
+        "app",
+        "env",
+        "owner",
+        "request",
+    )
 
     def __init__(self, app: Saddle, environ: dict[str, Any], services: Any) -> None:
         # One is made for every request: nothing is computed before it is asked for.
         self.app = app
         self.env = environ
         self._services = services
+        # Without a weak reference the two would keep each other alive until the garbage collector comes. In callbacks
+        # and handlers, which may run when the request is over, their context keeps them.
+        self._served = ref(environ["skitai.was"]) if services is None else None
         self.request = Request(environ, app.form_limits)
         self.owner: Saddlery = app
         self._g: Namespace | None = None
@@ -67,6 +84,7 @@ class Was:
         self._cookie: Cookie | None = None
         self._session: Session | None = None
         self._mbox: MessageBox | None = None
+        self._proxies: tuple[ResProxy, ...] = ()
 
     # -- the parts
 
@@ -241,7 +259,9 @@ class Was:
         """
         from skitai.saddle.resproxy import ResProxy
 
-        return ResProxy(self, response_handler, prolog, epilog)
+        proxy = ResProxy(self, response_handler, prolog, epilog)
+        self._proxies += (proxy,)
+        return proxy
 
     # -- cross-site request forgery
 
@@ -275,9 +295,15 @@ class Was:
     def services(self) -> Any:
         """What the server offers this request.
 
-        Not kept beside ``env``, or the two would keep each other alive until the garbage collector comes.
+        Raises:
+            RuntimeError: The request is over.
         """
-        return self._services if self._services is not None else self.env["skitai.was"]
+        services = self._services if self._served is None else self._served()
+        if services is None:
+            raise RuntimeError(
+                "the request is over: its was has services left for callbacks and handlers of its own requests only"
+            )
+        return services
 
     def commit(self, failed: bool) -> list[str]:
         """Return the values of the Set-Cookie fields that the answer needs.
@@ -293,7 +319,10 @@ class Was:
         return self._cookie.header_values() if self._cookie is not None else []
 
     def close(self) -> None:
-        """Let go of what the request holds: temporary files of uploads that were not saved."""
+        """Let go of what the request holds: asynchronous responses that were not sent, uploads that were not saved."""
+        proxies, self._proxies = self._proxies, ()
+        for proxy in proxies:
+            proxy.close()
         try:
             self.request.close()
         except OSError as error:

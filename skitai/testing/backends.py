@@ -45,11 +45,6 @@ class _Link(BytePump):
     def flush(self) -> None:
         """Do nothing."""
 
-    def turn(self) -> bool:
-        """Move what there is to move; return whether anything happened."""
-        moved = self._move(self.client_transport, self.server_transport)
-        return self._move(self.server_transport, self.client_transport) or moved
-
     @property
     def ended(self) -> bool:
         """Whether both ends know that it is over."""

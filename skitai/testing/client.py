@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, cast
+from weakref import WeakSet
 
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 
@@ -108,6 +109,7 @@ class Client:
         self._secure = secure
         self._digests: dict[Auth, Digest] = {}
         self._at_close: list[Callable[[], object]] = []  # what ends the applications; the last one goes first
+        self._pumps: WeakSet[BytePump] = WeakSet()
         self.reactor = network = self._network(backends, origin)
         workers = workers or ("stepping" if backends else "inline")
         self.workers: InlineWorkers | SteppingWorkers
@@ -115,7 +117,7 @@ class Client:
             # On the reactor's thread nobody may wait for the rest of a body, so applications get it whole.
             self.workers, settings["threads"] = InlineWorkers(self.reactor), 0
         elif workers == "stepping":
-            self.workers = SteppingWorkers(network, go_on=network.go_on)
+            self.workers = SteppingWorkers(network, go_on=self._go_on)
         else:
             raise ValueError(f"workers must be 'inline' or 'stepping', not {workers!r}")
         self.errors = io.StringIO()
@@ -217,7 +219,9 @@ class Client:
             assert b"408" in pump.client.take()
         """
         decided = self._secure if secure is None else secure
-        return BytePump(self.factory.buildProtocol(None), None, self.reactor, self.piece_size, decided)
+        pump = BytePump(self.factory.buildProtocol(None), None, self.reactor, self.piece_size, decided)
+        self._pumps.add(pump)
+        return pump
 
     def send(self, data: bytes) -> bytes:
         """Send ``data`` on a connection of its own and return all that comes back, up to silence."""
@@ -227,6 +231,12 @@ class Client:
         received = pump.client.take()
         pump.close()
         return received
+
+    def _go_on(self) -> bool:
+        """Let clients read, or else the next thing happen; return False where nothing is to come."""
+        self.reactor.advance(0)
+        moved = [pump.turn() for pump in list(self._pumps)]
+        return any(moved) or self.reactor.go_on()
 
     def run_waiting(self, pump: BytePump) -> None:
         """Let applications run that wait for a thread, with stepping workers, and ``pump`` bring their answers."""

@@ -134,12 +134,15 @@ class BytePump:
         """
         for _ in range(MAX_TURNS):
             self.reactor.advance(0)
-            to_server = self._move(self.client_transport, self.server_transport)
-            to_client = self._move(self.server_transport, self.client_transport)
-            if not to_server and not to_client:
+            if not self.turn():
                 return
         last = self.client.received[-80:]
         raise EndlessTalk(f"client and server still talk after {MAX_TURNS:,} turns; last heard: {last!r}")
+
+    def turn(self) -> bool:
+        """Move what there is to move; return whether anything happened."""
+        moved = self._move(self.client_transport, self.server_transport)
+        return self._move(self.server_transport, self.client_transport) or moved
 
     def _move(self, source: MemoryTransport, sink: MemoryTransport) -> bool:
         """Move what ``source`` has to say now; return whether anything happened."""

@@ -47,8 +47,12 @@ class InlineWorkers:
 
     def submit(self, job: Job) -> bool:
         """Run ``job``, with context variables of its own, and return True."""
-        contextvars.Context().run(job.run)
+        self.insist(job)
         return True
+
+    def insist(self, job: Job) -> None:
+        """Run ``job``; see ``submit``."""
+        contextvars.Context().run(job.run)
 
     def cancel(self, job: Job) -> bool:
         """Return False: no job ever waits."""
@@ -129,8 +133,12 @@ class SteppingWorkers:
         """Queue ``job``; return False when ``max_queued`` are waiting."""
         if len(self.waiting) >= self.max_queued:
             return False
-        self.waiting.append(job)
+        self.insist(job)
         return True
+
+    def insist(self, job: Job) -> None:
+        """Queue ``job``, however many are waiting."""
+        self.waiting.append(job)
 
     def cancel(self, job: Job) -> bool:
         """Take ``job`` out of the queue; return whether it was still there."""

@@ -6,7 +6,8 @@ member after the other, as long as nothing says that one of them may have carrie
 
 Where several ask the same at once, the first of them asks for all. Its request is then a flight, as
 ``skitai.was.result_cache`` says, that has no deadline of its own. Each of those who wait has one, the first as well,
-and leaves when it has come; the request goes on until the last one has left.
+and leaves when it has come; the request goes on until the last one has left. A request becomes a flight when it begins,
+or on its way, when the application says that it will keep the answer.
 
 ``Asker`` holds what all of them share. Layer 3. It must not know how an application waits for an answer. Thread:
 reactor, but for what says otherwise.
@@ -40,6 +41,13 @@ from skitai.was.transfer import Answer, Transfer
 
 MAX_RESPONSE_SIZE: Final = 64 * 1024 * 1024
 """Bytes of an answer after decoding, where nobody says otherwise."""
+
+PATIENCE: Final = 1.0
+"""Seconds of a wait that is over from which on this counts against the server. A shorter one says more about who waits:
+what is nice to have may get little time."""
+
+READ_AT_ONCE: Final = 4096
+"""Bytes of an answer that ``decode`` may have on the reactor, for less than a millisecond."""
 
 Extra = Sequence[tuple[bytes, bytes]]
 
@@ -111,6 +119,7 @@ class HTTPOperation:
         "_key",
         "_place",
         "_question",
+        "_shared",
         "_transfer",
         "_waiter",
         "deadline",
@@ -132,6 +141,7 @@ class HTTPOperation:
         self._error: RequestError | None = None
         self._key: bytes | None = None
         self._has_key = False
+        self._shared = False
 
     # -- see ``skitai.was.handle.Operation``
 
@@ -152,20 +162,36 @@ class HTTPOperation:
             self._close()
             self._fail(RequestCancelled(f"{self.url}: the server stops"))
             return
-        key = self.key() if self._question.use_cache and asker.cache.in_use else None
+        key = self.key() if self._question.use_cache and (self._shared or asker.cache.in_use) else None
         if key is None:
             self._ask()
             return
-        waiter = asker.cache.join(key, self._found, self._fly)
+        waiter = asker.cache.join(key, self._found, self._fly, self._shared)
         if self._done is not None:
-            self._waiter = waiter
-            asker.deadlines.add(self)
+            self._wait(waiter)
+
+    def share(self) -> None:
+        """Let others who ask the same wait for this request."""
+        self._shared = True
+        cache = self._asker.cache
+        key = self.key() if self._question.use_cache else None
+        if key is None:
+            return
+        if self._waiter is not None:
+            cache.share(self._waiter.flight, key)
+        elif self._transfer is not None:
+            waiter = cache.adopt(key, self._found)
+            if waiter is not None:
+                self._transfer.deadline = inf  # those who wait have one
+                self._flight = waiter.flight
+                waiter.flight.cancel_with(self._stop)
+                self._wait(waiter)
 
     def cancel(self, expired: bool = False) -> None:
         """Give it up."""
         self._done = None
         if self._waiter is not None:
-            self._leave()
+            self._leave(expired)
         elif self._transfer is not None:
             self._stop(expired)
         elif self._flight is None:
@@ -184,29 +210,29 @@ class HTTPOperation:
         """Keep a response, or forget what is kept; see ``skitai.was.result.Keeper``. Thread: any."""
         key = self.key()
         if key is not None:
-            self._asker.cache.keep(key, response.copy(MAX_VALUE_SIZE), response.size, seconds)
+            self._asker.cache.keep(key, response.copy(MAX_VALUE_SIZE), response.size, seconds, response.born)
 
     def expire(self) -> None:
         """The time of one who waits for a flight is up; see ``skitai.was.deadlines.Entry``."""
-        self._leave()
+        self._leave(expired=True)
         timeout = self._question.timeout
         self._fail(RequestTimeout(f"{self.url} has not answered within {timeout:g} seconds"))
 
-    def _leave(self) -> None:
+    def _wait(self, waiter: Waiter[Response]) -> None:
+        self._waiter = waiter
+        self._asker.deadlines.add(self)
+
+    def _leave(self, expired: bool) -> None:
         waiter, self._waiter = self._waiter, None
         if waiter is not None:
             self._asker.deadlines.discard(self)
-            waiter.leave()
+            waiter.leave(expired)
 
-    def _fly(self, flight: Flight[Response]) -> Callable[[], object]:
+    def _fly(self, flight: Flight[Response]) -> Callable[[bool], object]:
         """Ask for everybody who asks the same."""
         self._flight = flight
         self._ask()
-        return self._abandoned
-
-    def _abandoned(self) -> None:
-        # The server had all the time that the first one gave it: then that it has not answered says something about it.
-        self._stop(self._asker.now() >= self.deadline)
+        return self._stop
 
     def _found(self, result: Response | RequestError, kept: bool) -> None:
         """Take what became of a flight."""
@@ -241,20 +267,23 @@ class HTTPOperation:
             outgoing = Outgoing(
                 outgoing.method, url, outgoing.headers, outgoing.payload, outgoing.auth, outgoing.decode
             )
+        timeout = inf if self._flight is not None else max(0.001, self.deadline - asker.now())
         self._transfer = asker.client.request(
             outgoing,
-            inf if self._flight is not None else max(0.001, self.deadline - asker.now()),
-            asker.max_response_size,
+            (timeout, asker.max_response_size),
             self._answered,
             (lambda url: extra) if extra else None,
             trust,
         )
+        self._transfer.timeout = question.timeout
 
     def _stop(self, expired: bool) -> None:
+        """End the request; ``expired`` says that nobody would wait any longer, and not that nobody wants it."""
         transfer, self._transfer = self._transfer, None
         if transfer is None:
             return
-        if expired:
+        waited = self._asker.now() - self.deadline + self._question.timeout
+        if expired and waited >= min(PATIENCE, self._question.timeout):
             transfer.expire()
         else:
             transfer.cancel()
@@ -282,8 +311,9 @@ class HTTPOperation:
                 self._fail(outcome)
             return
         response = response_of(outcome)
+        response.born = self._asker.cache.now()
         if self._question.decode is not None:
-            response.read_with(self._question.decode)
+            response.read_with(self._question.decode, response.size <= READ_AT_ONCE)
         if flight is not None:
             good = response.error is None and response.status_code < 400
             flight.settle(response.copy(MAX_VALUE_SIZE), response.size if good else None)
@@ -313,7 +343,7 @@ class Asker:
         client: Makes HTTP requests.
         clusters: The clusters by name.
         cache: The results that are kept.
-        reactor: Connects to members that are probed, and knows the time.
+        reactor: Knows the time.
         max_response_size: Bytes of an answer after decoding.
 
     Attributes:
@@ -336,7 +366,7 @@ class Asker:
         self.closed = False
         self.deadlines = Deadlines(reactor)
         self._clock: IReactorTime = reactor
-        self._prober = Prober(reactor)
+        self._prober = Prober(client.dialer)
 
     def now(self) -> float:
         """Return the time of the reactor. Thread: any."""

@@ -26,8 +26,22 @@ class Workers(Protocol):
     def block(self, function: Callable[..., Deferred[Any]], *args: object) -> Any:
         """Call ``function`` in the reactor and wait for its Deferred. Thread: any but the reactor's."""
 
-    def submit(self, job: Any) -> bool:
-        """Queue a job; return False when the queue is full. Thread: reactor."""
+    def insist(self, job: Any) -> None:
+        """Queue a job, however many are waiting. Thread: reactor."""
+
+
+class Threads(Workers, Protocol):
+    """What requests need of the application threads and the reactor: what a ``Bridge`` has.
+
+    Attributes:
+        closed: Whether the reactor may stop at any time.
+    """
+
+    @property
+    def closed(self) -> bool: ...
+
+    def later(self, seconds: float, function: Callable[..., object], *args: object) -> IDelayedCall:
+        """Call ``function`` after some seconds. Thread: reactor."""
 
 
 class Bridge:
@@ -45,7 +59,7 @@ class Bridge:
         self.to_reactor = workers.to_reactor
         self.in_reactor = workers.in_reactor
         self.block = workers.block
-        self.submit = workers.submit
+        self.insist = workers.insist
         self.closed = False
         self._clock = clock
 

@@ -1,22 +1,21 @@
-"""Functions of applications that get a response, and the bridge that they and who waits for a response cross.
+"""Functions of applications that get a response.
+
+They are queued however many jobs wait: there are no more of them than the requests that they belong to.
 
 Layer 3. It must not know what is asked. Thread: any, but for what says otherwise.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextvars import Context, copy_context
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
+from skitai.was.bridge import Threads
+from skitai.was.loggers import current_mark
 from skitai.was.result import Response
-
-_RETRY_AFTER: Final = 0.05
-"""Seconds after which a callback that found the queue of the application threads full is queued again."""
 
 _log = Logger(namespace="skitai.app")
 
@@ -26,32 +25,6 @@ class Settled(Protocol):
 
     def response(self) -> Response:
         """Return the response."""
-
-
-class Threads(Protocol):
-    """What is needed of the application threads and the reactor.
-
-    Attributes:
-        closed: Whether the reactor may stop at any time.
-    """
-
-    @property
-    def closed(self) -> bool: ...
-
-    def to_reactor(self, function: Callable[..., object], *args: object) -> None:
-        """Call ``function`` soon in the reactor. Thread: any."""
-
-    def in_reactor(self) -> bool:
-        """Tell whether the caller is the reactor thread. Thread: any."""
-
-    def block(self, function: Callable[..., Deferred[Any]], *args: object) -> Any:
-        """Call ``function`` in the reactor and wait for its Deferred. Thread: any but the reactor's."""
-
-    def submit(self, job: Any) -> bool:
-        """Queue a job for an application thread; return False when the queue is full. Thread: reactor."""
-
-    def later(self, seconds: float, function: Callable[..., object], *args: object) -> IDelayedCall:
-        """Call ``function`` after some seconds. Thread: reactor."""
 
 
 class Callback:
@@ -85,18 +58,17 @@ class Callback:
     def queue(self, handle: Settled) -> None:
         """Have it called. Thread: reactor."""
         self._handle = handle
-        if not self._threads.submit(self):
-            self._threads.later(_RETRY_AFTER, self.queue, handle)
+        self._threads.insist(self)
 
     def run(self) -> None:
         """Call it. Thread: application, or reactor with threads=0."""
         handle, self._handle = self._handle, None
         assert handle is not None
-        try:
-            self._context.run(self._call, handle)
-        except Exception:
-            self._handle = handle
-            _log.failure("{callback} failed", callback=str(self))
+        self._context.run(self._call, handle)
 
     def _call(self, handle: Settled) -> None:
-        self._function(handle.response(), *self._args)
+        try:
+            self._function(handle.response(), *self._args)
+        except Exception:
+            self._handle = handle
+            _log.failure("{mark}{callback} failed", mark=current_mark(), callback=str(self))

@@ -10,25 +10,31 @@ Layer 3. It must not know how requests are made. Thread: any.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, Protocol
 
 from skitai.constants import PROTO_HTTP, PROTO_HTTPS
 from skitai.was.asking import Asker, HTTPOperation, Question
-from skitai.was.cluster import Cluster
+from skitai.was.cluster import Cluster, Member
 from skitai.was.handle import Callback, Handle, MapHandle, Threads
 from skitai.was.outgoing import DEFAULTS, Outgoing, build
 from skitai.was.payloads import BytesPayload
-from skitai.was.places import Balanced, One, Place, Server
+from skitai.was.places import Balanced, One, Place, Server, member_url
 from skitai.was.result import Decode
 from skitai.was.url import read_url
 from skitai.was.xmlrpc import decode, encode
+from skitai.web.caches import CACHED_LENGTH, remember
 
 REQUEST_TIMEOUT: Final = 10.0
 """Seconds that a request may take, where the call does not say otherwise."""
 
 MAX_TIMEOUT: Final = 86_400.0
 """Seconds that a request may take at most."""
+
+_plain: dict[tuple[str, str], Outgoing] = {}
+"""Requests that are nothing but a URL: they never change, and are made again and again."""
 
 _NOWHERE: Final = "http://cluster.invalid"
 """Stands for the member that will be asked, while arguments are checked."""
@@ -45,7 +51,7 @@ class Caller(Protocol):
     def threads(self) -> Threads:
         """The bridge between threads and reactor."""
 
-    def next_call_fields(self) -> list[tuple[bytes, bytes]]:
+    def next_call_headers(self) -> list[tuple[bytes, bytes]]:
         """Return the header fields that the next request carries its transaction in."""
 
 
@@ -99,9 +105,7 @@ class Verb:
         call.aim(uri, self._name, data, auth, headers)
         return call.one()
 
-    def lb(self, uri: str, *args: Any, **kwargs: Any) -> Handle:
-        """Start a request to one member of a cluster; the same as a call."""
-        return self(uri, *args, **kwargs)
+    lb = __call__
 
     def map(
         self,
@@ -118,7 +122,7 @@ class Verb:
         """Start a request to each member of a cluster.
 
         The arguments are those of a call; ``callback`` is called with each of the responses, ``filter`` too. A file is
-        given by its path, since all members read it at the same time.
+        given by its path, since all members read it at the same time; ``io.BytesIO`` will do, too.
         """
         call = _Call(self._caller, timeout, use_cache, filter, callback, meta)
         call.aim(uri, self._name, data, auth, headers)
@@ -176,19 +180,26 @@ class _Call:
         """Say where it goes, and what is sent."""
         if not isinstance(uri, str):
             raise TypeError(f"uri must be a URL or '@name/path', not {uri!r}")
-        given = None
+        self._uri = uri
+        plain = data is None and headers is None and auth is None
+        known = _plain.get((verb, uri)) if plain else None
+        if known is not None:
+            self._outgoing = known
+            return
+        rest = ""
         if uri.startswith("@"):
             self._cluster, rest = find_cluster(self._caller, uri)
             # The path is checked now, though not even the scheme is known yet.
             url, given = read_url(_NOWHERE + rest)
         else:
             url, given = read_url(uri)
-        self._uri = uri
         self._arguments = (verb, url, data, headers, auth or given)
         self._outgoing = outgoing = build(*self._arguments)
         if self._cluster is not None:
             target = outgoing.url.target
             self._rest = target if rest.startswith("/") else target[1:]
+        elif plain and given is None and len(uri) <= CACHED_LENGTH:
+            remember(_plain, (verb, uri), outgoing)
 
     def one(self, decode: Decode | None = None) -> Handle:
         """Ask one server."""
@@ -198,7 +209,7 @@ class _Call:
             place: Place = Server(outgoing.url)
         else:
             place = Balanced(self._caller.asker, cluster, self._rest)
-        return self._begin(outgoing, place, "", decode)
+        return self._begin(outgoing, place, None, decode)
 
     def each(self, decode: Decode | None = None) -> MapHandle:
         """Ask all members."""
@@ -213,13 +224,17 @@ class _Call:
         handles = []
         for index, member in enumerate(cluster.members):
             outgoing = first if shared or index == 0 else build(*self._arguments)
-            handles.append(self._begin(outgoing, One(asker, cluster, member, self._rest), str(index), decode))
+            handles.append(self._begin(outgoing, One(asker, cluster, member, self._rest), member, decode))
         return MapHandle(handles)
 
-    def _begin(self, outgoing: Outgoing, place: Place, member: str, decode: Decode | None) -> Handle:
+    def _begin(self, outgoing: Outgoing, place: Place, member: Member | None, decode: Decode | None) -> Handle:
         caller, cluster = self._caller, self._cluster
-        name, url = (cluster.name, self._uri) if cluster is not None else ("", outgoing.url.text)
-        question = Question(outgoing, url, self._timeout, self._use_cache, decode, name, member)
+        name, index, url = "", "", outgoing.url.text
+        if cluster is not None:
+            name, url = cluster.name, self._uri
+            if member is not None:
+                index, url = str(member.index), member_url(cluster, member, self._rest).text
+        question = Question(outgoing, url, self._timeout, self._use_cache, decode, name, index)
         question.extra = _transaction(caller, outgoing)
         threads = caller.threads
         callback = None if self._callback is None else Callback(self._callback, threads)
@@ -230,11 +245,11 @@ class _Call:
 def _transaction(caller: Caller, outgoing: Outgoing) -> Sequence[tuple[bytes, bytes]]:
     """Return the fields of the transaction, but for those that the application has given itself."""
     if outgoing.headers is DEFAULTS:
-        return caller.next_call_fields()
+        return caller.next_call_headers()
     given = {name for name, _ in outgoing.headers}
     if b"x-ltxn-id" in given:
         return ()
-    return [field for field in caller.next_call_fields() if field[0].lower() not in given]
+    return [field for field in caller.next_call_headers() if field[0].lower() not in given]
 
 
 def _has_open_file(data: Any) -> bool:
@@ -243,7 +258,7 @@ def _has_open_file(data: Any) -> bool:
         return any(map(_has_open_file, data.values()))
     if isinstance(data, (list, tuple)):
         return any(map(_has_open_file, data))
-    return hasattr(data, "read")
+    return hasattr(data, "read") and type(data) is not io.BytesIO  # whose bytes are taken when the request is made
 
 
 def find_cluster(caller: Caller, uri: str) -> tuple[Cluster, str]:
@@ -263,27 +278,20 @@ class Stub:
     """Calls methods of an XML-RPC service: ``was.rpc(url).name(arguments)``.
 
     Args:
-        caller: On whose behalf.
-        uri: The service.
-        options: Arguments of ``was.rpc`` but the first.
-        several: Whether all members of a cluster are asked.
+        start: Starts a call, given the name of a method and its parameters.
         method: Name of the method so far.
     """
 
-    __slots__ = ("_caller", "_method", "_options", "_several", "_uri")
+    __slots__ = ("_method", "_start")
 
-    def __init__(self, caller: Caller, uri: str, options: Mapping[str, Any], several: bool, method: str = "") -> None:
-        self._caller = caller
-        self._uri = uri
-        self._options = options
-        self._several = several
+    def __init__(self, start: Callable[[str, tuple[Any, ...]], Any], method: str = "") -> None:
+        self._start = start
         self._method = method
 
     def __getattr__(self, name: str) -> Stub:
         if name.startswith("__"):
             raise AttributeError(name)
-        method = f"{self._method}.{name}" if self._method else name
-        return Stub(self._caller, self._uri, self._options, self._several, method)
+        return Stub(self._start, f"{self._method}.{name}" if self._method else name)
 
     def __call__(self, *params: Any) -> Any:
         """Start a call of the method.
@@ -296,18 +304,7 @@ class Stub:
         """
         if not self._method:
             raise TypeError("was.rpc(url) has methods: was.rpc(url).name(arguments)")
-        options = self._options
-        call = _Call(
-            self._caller,
-            options.get("timeout", REQUEST_TIMEOUT),
-            options.get("use_cache", True),
-            options.get("filter"),
-            options.get("callback"),
-            options.get("meta"),
-        )
-        document = encode(self._method, params)
-        call.aim(self._uri, "postxml", document, options.get("auth"), options.get("headers"))
-        return call.each(decode) if self._several else call.one(decode)
+        return self._start(self._method, params)
 
 
 class RemoteCalls:
@@ -315,12 +312,14 @@ class RemoteCalls:
 
     Args:
         caller: On whose behalf.
+        around: Called with what starts a call, when a method is called; None where that simply starts.
     """
 
     _OPTIONS: Final = frozenset(("auth", "headers", "meta", "use_cache", "filter", "callback", "timeout"))
 
-    def __init__(self, caller: Caller) -> None:
+    def __init__(self, caller: Caller, around: Callable[[Callable[[], Any]], Any] | None = None) -> None:
         self._caller = caller
+        self._around = around
 
     def __call__(self, uri: str, data: None = None, auth: Any = None, **options: Any) -> Stub:
         """Return a stub of a service.
@@ -357,4 +356,21 @@ class RemoteCalls:
             raise ValueError(f"{uri!r} is no cluster: .map takes '@name/path'")
         else:
             read_url(uri)
-        return Stub(self._caller, uri, options, several)
+        return Stub(partial(self._call, uri, options, several))
+
+    def _call(self, uri: str, options: Mapping[str, Any], several: bool, method: str, params: tuple[Any, ...]) -> Any:
+        """Start a call of a method, through ``around``."""
+        start = partial(self._start, uri, options, several, encode(method, params))
+        return start() if self._around is None else self._around(start)
+
+    def _start(self, uri: str, options: Mapping[str, Any], several: bool, document: Any) -> Handle | MapHandle:
+        call = _Call(
+            self._caller,
+            options.get("timeout", REQUEST_TIMEOUT),
+            options.get("use_cache", True),
+            options.get("filter"),
+            options.get("callback"),
+            options.get("meta"),
+        )
+        call.aim(uri, "postxml", document, options.get("auth"), options.get("headers"))
+        return call.each(decode) if several else call.one(decode)

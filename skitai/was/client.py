@@ -40,6 +40,7 @@ class HTTPClient:
         settings: As given.
         deadlines: The requests that run.
         credentials: What servers have asked for.
+        dialer: What connections are made with.
     """
 
     def __init__(self, reactor: ClientReactor, settings: ClientSettings, clock: IReactorTime) -> None:
@@ -47,15 +48,14 @@ class HTTPClient:
         self._clock = clock
         self.deadlines = Deadlines(clock)
         self.credentials = Credentials()
-        self._dialer = Dialer(reactor, settings)
+        self.dialer = Dialer(reactor, settings)
         self._pools: dict[Any, Pool] = {}
         self._closed: Deferred[None] | None = None
 
     def request(
         self,
         outgoing: Outgoing,
-        timeout: float,
-        max_response_size: int,
+        limits: tuple[float, int],
         done: Done,
         extra: Extra | None = None,
         trust: Trust = DEFAULT_TRUST,
@@ -65,8 +65,7 @@ class HTTPClient:
         Args:
             outgoing: The request. Its payload stays the caller's: until ``done`` is called nobody else may use it, then
                 it may be sent again, and the caller has to close it.
-            timeout: Seconds that it may take in all.
-            max_response_size: Bytes of a body, after decoding.
+            limits: Seconds that it may take in all, and bytes of a body, after decoding.
             done: Called once with the answer, or with what has become of the request; not before this returns.
             extra: Gives further fields for each request that is made on the way.
             trust: Whose certificates are accepted, until a redirect leads to another origin.
@@ -74,8 +73,8 @@ class HTTPClient:
         Returns:
             What can be cancelled.
         """
-        transfer = Transfer(self, outgoing, (timeout, max_response_size), done, extra)
-        transfer.deadline = self._clock.seconds() + timeout
+        transfer = Transfer(self, outgoing, limits, done, extra)
+        transfer.deadline = self._clock.seconds() + limits[0]
         if self._closed is None:
             self.deadlines.add(transfer)
             transfer.start(trust)
@@ -98,6 +97,7 @@ class HTTPClient:
             self.deadlines.stop()
             for pool in list(self._pools.values()):
                 pool.close()
+            self.dialer.names.close()
             self._check_closed()
         closed: Deferred[None] = Deferred()
         self._closed.addCallback(_fire, closed)
@@ -115,7 +115,7 @@ class HTTPClient:
     @property
     def lookups(self) -> int:
         """How many names are being looked up, which threads of the reactor do; nothing ends them."""
-        return len(self._dialer.names)
+        return len(self.dialer.names)
 
     def describe(self) -> list[dict[str, str | int]]:
         """Return a line for each server that there are connections to, for the status page. Thread: any."""
@@ -129,7 +129,7 @@ class HTTPClient:
         key: Any = url.origin if url.scheme == "http" else (url.origin, trust)
         pool = self._pools.get(key)
         if pool is None:
-            pool = Pool(self._dialer, Target(*url.origin, trust), partial(self._emptied, key))
+            pool = Pool(self.dialer, Target(*url.origin, trust), partial(self._emptied, key))
             self._pools[key] = pool
         return pool
 

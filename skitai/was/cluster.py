@@ -23,8 +23,10 @@ from typing import Any, Final, NamedTuple
 
 from skitai.aliases import Alias
 from skitai.constants import DB_MONGODB, DB_PGSQL, DB_REDIS, DB_SQLITE3
+from skitai.errors import ConfigError
 from skitai.values import suggestion
 from skitai.was.health import LONGEST_REST, LONGEST_REST_UNPROBED, Health, Outcome
+from skitai.was.url import read_url
 
 _PORTS: Final = {DB_PGSQL: 5432, DB_REDIS: 6379, DB_MONGODB: 27017}
 _REFERENCE: Final = re.compile(r"(@[A-Za-z0-9_.-]+)((?:[/?#].*)?)", re.DOTALL)
@@ -76,8 +78,19 @@ def read_members(alias: Alias) -> tuple[Member, ...]:
 
     Args:
         alias: One that ``make_alias`` has checked.
+
+    Raises:
+        ConfigError: There are some that can not be asked.
     """
-    return tuple(_read_member(alias, index, text) for index, text in enumerate(alias.members))
+    members, faults = [], []
+    for index, text in enumerate(alias.members):
+        try:
+            members.append(_read_member(alias, index, text))
+        except ValueError as error:
+            faults.append(f"alias {alias.name!r}: member {text!r}: {error}")
+    if faults:
+        raise ConfigError(faults)
+    return tuple(members)
 
 
 def _read_member(alias: Alias, index: int, text: str) -> Member:
@@ -85,19 +98,34 @@ def _read_member(alias: Alias, index: int, text: str) -> Member:
         return Member(index, "", 0, path=text)
     words = text.split()
     weight = int(words[1]) if len(words) > 1 else 1
+    if alias.type not in _PORTS:
+        return _read_http(alias, index, words[0], weight)
     address, _, rest = words[0].partition("/")
     host, bracket, port = address.rpartition("]")
     if bracket:
         host, port = host[1:], port[1:]
     else:
         host, _, port = address.partition(":")
-    number = int(port) if port else _PORTS.get(alias.type, 443 if alias.ssl else 80)
-    if alias.type in _PORTS:
-        # A password may have a slash in it; nothing follows it.
-        database, user, password = (*rest.split("/", 2), "", "")[:3]
-        return Member(index, host, number, weight, database=database, user=user, password=password)
-    path = rest.rstrip("/")
-    return Member(index, host, number, weight, path=f"/{path}" if path else "")
+    # A password may have a slash in it; nothing follows it.
+    database, user, password = (*rest.split("/", 2), "", "")[:3]
+    number = int(port) if port else _PORTS[alias.type]
+    return Member(index, host, number, weight, database=database, user=user, password=password)
+
+
+def _read_http(alias: Alias, index: int, address: str, weight: int) -> Member:
+    """Read a member as a URL is read, so that both mean the same.
+
+    Raises:
+        ValueError: It can not be asked.
+    """
+    if "?" in address or "#" in address:
+        raise ValueError("what follows '?' or '#' belongs to each request")
+    url, _ = read_url(f"{_scheme_of(alias)}://{address}")
+    return Member(index, url.host, url.port, weight, path=url.target.rstrip("/"))
+
+
+def _scheme_of(alias: Alias) -> str:
+    return "https" if alias.ssl else "http"
 
 
 def split_reference(text: str) -> tuple[str, str]:
@@ -146,6 +174,10 @@ class Cluster:
         alias: The alias: its type, and how TLS is done.
         name: Its name, with "@".
         members: In order; ``.map`` asks them all.
+        scheme: Of the URLs that HTTP members have.
+
+    Raises:
+        ConfigError: It has members that can not be asked.
 
     Thread: reactor.
     """
@@ -154,6 +186,7 @@ class Cluster:
         self.alias = alias
         self.name = alias.name
         self.members = read_members(alias)
+        self.scheme = _scheme_of(alias)
         # A file can not be connected to.
         self._probed = alias.type != DB_SQLITE3
         longest = LONGEST_REST if self._probed else LONGEST_REST_UNPROBED
@@ -271,6 +304,7 @@ class Attempts:
 
     Args:
         cluster: Where they are from.
+        only: The one that it may be sent to, None for all.
 
     Attributes:
         member: Where the request is now, None for nowhere.
@@ -278,10 +312,11 @@ class Attempts:
     Thread: reactor.
     """
 
-    __slots__ = ("_cluster", "_ticket", "_tried", "member")
+    __slots__ = ("_cluster", "_only", "_ticket", "_tried", "member")
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, only: Member | None = None) -> None:
         self._cluster = cluster
+        self._only = only
         self._tried: list[Member] = []
         self._ticket = 0
         self.member: Member | None = None
@@ -289,7 +324,11 @@ class Attempts:
     def next(self, now: float) -> Member | None:
         """Send the request to a member that it was not sent to yet; return None when there is none."""
         self.end(Outcome.UNKNOWN, now)
-        member = self._cluster.pick(now, self._tried)
+        only = self._only
+        if only is None:
+            member = self._cluster.pick(now, self._tried)
+        else:
+            member = None if self._tried else only
         if member is not None:
             self._tried.append(member)
             self._ticket = self._cluster.begin(member, now)
@@ -309,11 +348,22 @@ class Clusters:
     Args:
         aliases: The aliases of this server.
 
+    Raises:
+        ConfigError: Some have members that can not be asked.
+
     Thread: any.
     """
 
     def __init__(self, aliases: Iterable[Alias] = ()) -> None:
-        self._clusters = {alias.name: Cluster(alias) for alias in aliases}
+        self._clusters: dict[str, Cluster] = {}
+        faults: list[str] = []
+        for alias in aliases:
+            try:
+                self._clusters[alias.name] = Cluster(alias)
+            except ConfigError as error:
+                faults += error.faults
+        if faults:
+            raise ConfigError(faults)
 
     def __iter__(self) -> Iterator[Cluster]:
         return iter(self._clusters.values())

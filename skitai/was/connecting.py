@@ -9,8 +9,7 @@ Layer 3. It must not know requests, nor who waits for the connection. Thread: re
 from __future__ import annotations
 
 from collections.abc import Sequence
-from ipaddress import ip_address
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from twisted.internet.error import (
     ConnectError,
@@ -21,23 +20,20 @@ from twisted.internet.error import (
     TCPTimedOutError,
     TimeoutError,
 )
-from twisted.internet.interfaces import (
-    IAddress,
-    IConnector,
-    IDelayedCall,
-    IHostnameResolver,
-    IHostResolution,
-    IResolutionReceiver,
-)
+from twisted.internet.interfaces import IConnector, IDelayedCall, IHostnameResolver
 from twisted.internet.protocol import ClientFactory
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from skitai.errors import ConfigError, ConnectFailed, NameNotFound, RequestError
-from skitai.was.connection import Connection, Handshake
-from skitai.was.limits import ClientSettings, Target
+from skitai.was import connection as connections
+from skitai.was.connection import Connection
+from skitai.was.limits import ClientSettings, Target, is_address
+from skitai.was.names import Names
 from skitai.was.outbox import Outbox
+
+if TYPE_CHECKING:
+    from skitai.was.tls import Handshake  # OpenSSL is imported where it is needed
 
 ALPN: Final = (b"http/1.1",)
 """What is offered to servers that speak TLS (RFC 7301)."""
@@ -60,7 +56,7 @@ class ClientReactor(Protocol):
         """Connect."""
 
 
-class Owner(Protocol):
+class Owner(connections.Owner, Protocol):
     """Who wants the connection; it becomes the owner of the connection, too."""
 
     def connected(self, attempt: Attempt, connection: Connection) -> None:
@@ -68,74 +64,6 @@ class Owner(Protocol):
 
     def not_connected(self, attempt: Attempt, error: RequestError) -> None:
         """There is none to be had."""
-
-    def free(self, connection: Connection) -> None:
-        """See ``skitai.was.connection.Owner``."""
-
-    def gone(self, connection: Connection) -> None:
-        """See ``skitai.was.connection.Owner``."""
-
-
-class Names:
-    """Names that are being looked up: once each, however many ask meanwhile.
-
-    The reactor does it in a thread. Those who ask no more do not stop the thread, so a name server that does not answer
-    must not take a thread for each of them.
-
-    Args:
-        reactor: Has the resolver.
-    """
-
-    def __init__(self, reactor: ClientReactor) -> None:
-        self._reactor = reactor
-        self._asking: dict[str, list[Attempt]] = {}
-
-    def __len__(self) -> int:
-        """How many names are being looked up, also those that nobody asks for any more."""
-        return len(self._asking)
-
-    def ask(self, host: str, attempt: Attempt) -> None:
-        """Have ``attempt.resolved`` called with the addresses of ``host``, now or later."""
-        asking = self._asking.get(host)
-        if asking is not None:
-            asking.append(attempt)
-            return
-        self._asking[host] = [attempt]
-        self._reactor.nameResolver.resolveHostName(_Resolution(self, host), host)
-
-    def forget(self, host: str, attempt: Attempt) -> None:
-        """Do not call ``attempt.resolved`` any more."""
-        asking = self._asking.get(host)
-        if asking is not None and attempt in asking:
-            asking.remove(attempt)
-
-    def found(self, host: str, addresses: Sequence[str]) -> None:
-        """Tell those who have asked."""
-        for attempt in self._asking.pop(host, ()):
-            attempt.resolved(addresses)
-
-
-@implementer(IResolutionReceiver)
-class _Resolution:
-    """Collects the addresses of one name."""
-
-    def __init__(self, names: Names, host: str) -> None:
-        self._names = names
-        self._host = host
-        self._addresses: dict[str, None] = {}
-
-    def resolutionBegan(self, resolution: IHostResolution) -> None:
-        """The lookup has begun (called by Twisted)."""
-
-    def addressResolved(self, address: IAddress) -> None:
-        """Keep one address (called by Twisted)."""
-        host = getattr(address, "host", None)
-        if isinstance(host, str):
-            self._addresses[host] = None
-
-    def resolutionComplete(self) -> None:
-        """All addresses are there (called by Twisted)."""
-        self._names.found(self._host, list(self._addresses))
 
 
 class Dialer:
@@ -181,7 +109,7 @@ class Attempt:
     def start(self) -> None:
         """Begin; the owner is told later, or now."""
         host = self._target.host
-        if _is_address(host):
+        if is_address(host):
             self.resolved([host])
         else:
             self._dialer.names.ask(host, self)
@@ -197,7 +125,7 @@ class Attempt:
         if self._owner is None:  # cancelled by what another attempt for the same name has led to
             return
         if not addresses:
-            self._fail(NameNotFound(f"{self._target.host}: there is no such name"))
+            self._fail(NameNotFound("there is no such name"))
             return
         self._addresses = list(reversed(addresses))
         self._next()
@@ -210,7 +138,7 @@ class Attempt:
         try:
             handshake = _handshake(target)
         except ConfigError as error:
-            self._fail(ConnectFailed(f"{target}: {error}"))
+            self._fail(ConnectFailed(str(error)))
             return
         self._factory = factory = _Factory(self, handshake, dialer)
         outer: Any = factory
@@ -239,16 +167,22 @@ class Attempt:
         connection.owner = owner
         owner.connected(self, connection)
 
-    def failed(self, reason: Failure, words: str = "") -> None:
-        """One address did not work; ``words`` say why when another one need not be tried."""
+    def failed(self, reason: Failure, words: str, final: bool) -> None:
+        """One address did not work.
+
+        Args:
+            reason: Why.
+            words: The same in words, "" where the reason says enough.
+            final: Whether the others need not be tried.
+        """
         self._factory = self._connector = self._connection = None
         self._stop_timer()
         if self._owner is None:
             return
-        if self._addresses and not words:
+        if self._addresses and not final:
             self._next()
             return
-        self._fail(ConnectFailed(f"{self._target}: {words or _in_words(reason.value)}"))
+        self._fail(ConnectFailed(words or _in_words(reason.value)))
 
     def _timed_out(self) -> None:
         self._timer = None
@@ -257,7 +191,7 @@ class Attempt:
             self._next()
         else:
             timeout = self._dialer.settings.connect_timeout
-            self._fail(ConnectFailed(f"{self._target}: no connection within {timeout:g} s"))
+            self._fail(ConnectFailed(f"no connection within {timeout:g} s"))
 
     def _fail(self, error: RequestError) -> None:
         owner, self._owner = self._owner, None
@@ -323,7 +257,8 @@ class _Factory(ClientFactory):
         """There will be no connection."""
         attempt, self.attempt = self.attempt, None
         if attempt is not None:
-            attempt.failed(reason, words)
+            # Who shows a wrong certificate is not who is asked for; where it is only closed, another one may be well.
+            attempt.failed(reason, words, self._handshake is not None and self._handshake.fault != "")
 
 
 def _handshake(target: Target) -> Handshake | None:
@@ -351,11 +286,3 @@ def _in_words(error: BaseException | None) -> str:
         return "the connection was closed at once"
     text = str(error.osError) if isinstance(error, ConnectError) and error.osError else str(error)
     return f"there is no connection: {text}"
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True

@@ -1,9 +1,10 @@
 """The Twisted protocol of one connection to an HTTP/1 server: one request at a time, its answer to a ``Sink``.
 
-Theory of operation. OPENING (TCP is there, TLS perhaps not yet) -> IDLE -> BUSY -> IDLE ... -> CLOSED. ``opener`` is
-told when OPENING ends, ``owner`` (the pool) whenever BUSY ends with a connection that can be used again, and when it is
-gone. Whatever a server sends while nothing was asked makes the connection useless. The sink gets exactly one of
-``on_end`` and ``on_failure``, unless the exchange was given up with ``abort``, and never before ``start`` has returned.
+Theory of operation. OPENING (TCP is there, TLS perhaps not yet) -> IDLE -> BUSY -> IDLE ...; each may become CLOSED.
+``opener`` is told when OPENING ends, ``owner`` (the pool) whenever BUSY ends with a connection that can be used again,
+and when it is gone. Whatever a server sends while nothing was asked makes the connection useless.
+The sink gets exactly one of ``on_end`` and ``on_failure``, unless the exchange was given up with ``abort``, and never
+before ``start`` has returned. A request on a connection that is not IDLE raises.
 
 Where it is plain TCP and the queue of the transport is empty, a request goes past that queue, which saves two calls of
 the kernel; when is the business of the ``Outbox``. Until then nothing was asked, whatever the server sends.
@@ -13,6 +14,7 @@ Layer 3. It must not know why a request is made, nor what becomes of its answer.
 
 from __future__ import annotations
 
+import enum
 import re
 from collections.abc import Iterator, Sequence
 from socket import MSG_PEEK
@@ -27,17 +29,27 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from skitai.errors import BadAnswer, ConnectFailed, RequestError
-from skitai.was.http1 import AnswerEvent, AnswerLimits, End, Head, ResponseReader, encode_body, encode_head
+from skitai.was.http1 import AnswerLimits, Head, ResponseReader, encode_head
 from skitai.was.outbox import Clock, Outbox
 from skitai.was.outgoing import Outgoing
 from skitai.was.payloads import BytesPayload
-from skitai.web.events import Data
 
 LINGER: Final = 2.0
 """Seconds that a server has to agree to the end of TLS."""
 
 ONE_WRITE: Final = 64 * 1024
 """Content up to this size, in bytes, is sent together with its head."""
+
+
+class _State(enum.Enum):
+    OPENING = enum.auto()
+    IDLE = enum.auto()
+    BUSY = enum.auto()
+    CLOSED = enum.auto()
+
+
+# Looking a member up in its class takes three times as long, which counts on the way of every request.
+_OPENING, _IDLE, _BUSY, _CLOSED = _State
 
 _KEEP_ALIVE: Final = re.compile(rb"timeout *= *\"?([0-9]{1,6})", re.IGNORECASE)
 
@@ -69,7 +81,9 @@ class Lease(Protocol):
 
     reused: bool
     sent: bool
-    answered: bool
+
+    @property
+    def answered(self) -> bool: ...
 
     def start(self, outgoing: Outgoing, extra: Sequence[tuple[bytes, bytes]], sink: Sink) -> None:
         """Send a request, now or at the end of this turn of the reactor.
@@ -83,12 +97,6 @@ class Lease(Protocol):
 
     def abort(self) -> None:
         """Give up: the sink is told nothing more."""
-
-    def pause(self) -> None:
-        """Read no more of the answer for now; what was read is still handed over."""
-
-    def resume(self) -> None:
-        """Go on reading."""
 
 
 class Opener(Protocol):
@@ -139,8 +147,8 @@ class Connection(TwistedProtocol):
         owner: The pool, None before the connection is ready.
         reused: Whether it has carried a request before.
         sent: Whether any byte of the current request may have left.
-        answered: Whether any byte of the current answer has come.
         expires: Until when it may stay idle, in the time of the clock; for the pool.
+        idle_since: Since when it is idle, for the pool.
         keep_alive: For how many seconds the server says that it keeps an idle connection, None where it does not.
     """
 
@@ -154,20 +162,20 @@ class Connection(TwistedProtocol):
         self._clock = clock
         self._outbox = outbox
         self._reader = ResponseReader(limits)
+        self._state = _OPENING
         self._sink: Sink | None = None
         self._chunks: Iterator[bytes] | None = None
         self._may_write = False
-        self._paused = False
         self._direct = False
+        self._tcp: Any = None
         self._socket: Any = None
         self._queued = False
-        self._open = False
         self._linger: IDelayedCall | None = None
         self.owner: Owner | None = None
         self.reused = False
         self.sent = False
-        self.answered = False
         self.expires = 0.0
+        self.idle_since = 0.0
         self.keep_alive: float | None = None
 
     # -- opening
@@ -176,26 +184,29 @@ class Connection(TwistedProtocol):
         """TCP has connected (called by Twisted)."""
         transport = self.transport
         transport.setTcpNoDelay(True)
-        self._open = True
         opener = self._opener
         assert opener is not None
         opener.made(self)
         if self._handshake is None:
             self._direct = isinstance(transport, FileDescriptor)
-            self._socket = getattr(transport, "socket", None)
-            self._opener = None
-            opener.ready(self)
+            self._ready(opener, transport)
 
     def handshakeCompleted(self) -> None:
         """TLS is agreed upon (called by Twisted): whether we talk to whom we want to is the question."""
         opener, handshake = self._opener, self._handshake
-        if opener is None or handshake is None or not self._open:
+        if opener is None or handshake is None or self._state is not _OPENING:
             return
         if not handshake.check(self.transport.getHandle()):
             self.transport.abortConnection()
             return
+        self._ready(opener, getattr(self.transport, "transport", None))
+
+    def _ready(self, opener: Opener, tcp: Any) -> None:
+        """Take requests; ``tcp`` is the transport, with TLS the one below it."""
         self._opener = self._handshake = None
-        self._socket = getattr(getattr(self.transport, "transport", None), "socket", None)
+        self._tcp = tcp if isinstance(tcp, FileDescriptor) else None
+        self._socket = getattr(tcp, "socket", None)
+        self._state = _IDLE
         opener.ready(self)
 
     # -- asking
@@ -203,7 +214,12 @@ class Connection(TwistedProtocol):
     @property
     def usable(self) -> bool:
         """Whether the connection can take a request, as far as is known here."""
-        return self._open and self._sink is None
+        return self._state is _IDLE
+
+    @property
+    def answered(self) -> bool:
+        """Whether any byte of the answer to the last request has come."""
+        return self._reader.answered
 
     def alive(self) -> bool:
         """Return whether the other side has neither closed the connection nor sent anything, asking the kernel.
@@ -211,8 +227,8 @@ class Connection(TwistedProtocol):
         The reactor knows in its next turn only, which is too late for a request that must not be sent twice. With TLS
         the end of a connection is some bytes, too; should they be a session ticket, a new connection does no harm.
         """
-        if not self._open or self._socket is None:
-            return self._open
+        if self._state is _CLOSED or self._socket is None:
+            return self._state is not _CLOSED
         try:
             self._socket.recv(1, MSG_PEEK)
         except BlockingIOError:
@@ -227,23 +243,26 @@ class Connection(TwistedProtocol):
         Raises:
             ValueError: A field can not be sent. Nothing was.
         """
+        if self._state is not _IDLE:
+            raise RuntimeError(f"a request on a connection that is {self._state.name}")
         payload = outgoing.payload
         head = encode_head(outgoing, extra)
         whole = payload is None
-        if isinstance(payload, BytesPayload) and len(payload.data) <= ONE_WRITE:
+        if isinstance(payload, BytesPayload) and payload.size <= ONE_WRITE:
             head += payload.data
             whole = True
         self._reader.expect(outgoing.method)
-        self.sent = self.answered = False
+        self._state = _BUSY
         self._sink = sink
-        if self._direct and not self._unsent():
+        if self._direct:
+            self.sent = False
             self._outbox.post(self, head, at_once=not whole)
         else:
-            self.sent = True
+            self.sent = self._queued = True
             self.transport.write(head)
         if not whole and payload is not None:
             self._queued = True
-            self._chunks = encode_body(payload)
+            self._chunks = payload.chunks()
             self._may_write = True
             self.transport.registerProducer(self, True)
             # Not at once: reading may fail, and the sink is told after ``start`` only.
@@ -266,42 +285,28 @@ class Connection(TwistedProtocol):
         self._fail(ConnectFailed("the server has closed the connection"))
 
     def _unsent(self) -> bool:
-        """Return whether plain TCP still holds some of what was written."""
-        transport = self.transport
-        if self._queued and self._direct:
-            self._queued = len(transport.dataBuffer) - transport.offset + transport._tempDataLen > 0
-        return self._queued and self._direct
+        """Return whether some of what was written is still here; of TLS what is encrypted already."""
+        tcp = self._tcp
+        self._queued = tcp is not None and len(tcp.dataBuffer) - tcp.offset + tcp._tempDataLen > 0
+        return self._queued
 
     def abort(self) -> None:
         """Give up and close the connection at once; the sink is told nothing more."""
         self._sink = None
         self._stop_sending()
-        if self._open:
-            self._open = False
+        if self._state is not _CLOSED:
+            self._state = _CLOSED
             self._outbox.withdraw(self)
             self.transport.abortConnection()
 
     def close(self) -> None:
         """Close the connection in order; nothing is going on."""
-        if not self._open:
+        if self._state is _CLOSED:
             return
-        self._open = False
+        self._state = _CLOSED
         if not self._direct:
             self._linger = self._clock.callLater(LINGER, self._cut)
         self.transport.loseConnection()
-
-    def pause(self) -> None:
-        """Read no more of the answer for now; what was read is still handed over."""
-        if not self._paused and self._open:
-            self._paused = True
-            self.transport.pauseProducing()
-
-    def resume(self) -> None:
-        """Go on reading."""
-        if self._paused:
-            self._paused = False
-            if self._open:
-                self.transport.resumeProducing()
 
     def _cut(self) -> None:
         self._linger = None
@@ -315,10 +320,9 @@ class Connection(TwistedProtocol):
         while self._may_write and self._chunks is not None:
             try:
                 piece = next(self._chunks, b"")
-            except RequestError as error:
-                self._fail(error)
             except Exception as error:  # a file object of the application's may raise anything
-                self._fail(RequestError(f"what was to be sent can not be read: {error!r}"))
+                words = error if isinstance(error, OSError | ValueError) else repr(error)
+                self._fail(RequestError(f"what was to be sent can not be read: {words}"))
             else:
                 if piece:
                     self.transport.write(piece)
@@ -336,7 +340,7 @@ class Connection(TwistedProtocol):
     def _stop_sending(self) -> None:
         if self._chunks is not None:
             self._chunks = None
-            if self._open:
+            if self._state is not _CLOSED:
                 self.transport.unregisterProducer()
 
     # -- the answer
@@ -351,41 +355,37 @@ class Connection(TwistedProtocol):
         if not self.sent:
             self.not_transmitted()  # the same, while the request is about to leave
             return
-        self.answered = True
         try:
-            events = self._reader.feed(data)
+            head, body, reusable = self._reader.feed(data)
         except BadAnswer as error:
             self._fail(error)
             return
-        self._hand_over(sink, events)
-
-    def _hand_over(self, sink: Sink, events: list[AnswerEvent]) -> None:
-        for event in events:
-            if isinstance(event, Data):
-                sink.on_data(event.data)
-            elif isinstance(event, Head):
-                if not self.reused:
-                    self.keep_alive = _read_keep_alive(event.headers)
-                sink.on_head(event)
-            elif isinstance(event, End):
-                self._complete(sink, event.reusable)
-                return
+        if head is not None:
+            if not self.reused:
+                self.keep_alive = _read_keep_alive(head.headers)
+            sink.on_head(head)
             if self._sink is not sink:  # it has given up
                 return
+        if body:
+            sink.on_data(body)
+            if self._sink is not sink:
+                return
+        if reusable is not None:
+            self._complete(sink, reusable)
 
     def _complete(self, sink: Sink, reusable: bool) -> None:
         self._sink = None
         self.reused = True
-        if self._paused:
-            self.resume()
-        if self._chunks is not None or self._unsent():
-            self.abort()  # answered before all was sent: the server may never read the rest
-        elif not self._open:
+        if self._state is _CLOSED:
             pass
-        elif reusable and self.owner is not None:
-            self.owner.free(self)
+        elif self._chunks is not None or (self._queued and self._unsent()):
+            self.abort()  # answered before all was sent: the server may never read the rest
         else:
-            self.close()
+            self._state = _IDLE
+            if reusable and self.owner is not None:
+                self.owner.free(self)
+            else:
+                self.close()
         sink.on_end()
 
     def _fail(self, error: RequestError) -> None:
@@ -398,9 +398,9 @@ class Connection(TwistedProtocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The connection is closed (called by Twisted)."""
-        self._open = False
+        self._state = _CLOSED
         self._outbox.withdraw(self)
-        self._socket = None
+        self._tcp = self._socket = None
         self._chunks = None
         if self._linger is not None:
             self._linger.cancel()
@@ -425,13 +425,13 @@ class Connection(TwistedProtocol):
             error = BadAnswer("the connection was lost in the middle of the answer")
         else:
             try:
-                self._hand_over(sink, self._reader.eof())
+                self._reader.eof()
             except BadAnswer as cut:
                 error = cut
             else:
+                self._complete(sink, False)
                 return
-        if self._sink is sink:
-            self._fail(error)
+        self._fail(error)
 
 
 def _read_keep_alive(headers: list[tuple[bytes, bytes]]) -> float | None:

@@ -23,8 +23,16 @@ ACCEPTED: Final = b"gzip, deflate, br"
 _MAX_CODINGS: Final = 5
 """How many layers are undone. One is usual, two are a mistake of some server, more are meant to hurt."""
 
-_SLICE: Final = 64 * 1024
-"""How much is decoded at once: a stream of tiny gzip members is copied anew for each of them."""
+_SLICE: Final = 16 * 1024
+"""How much is decoded at once: the rest of it is copied anew for each of the gzip members in it. Of a bomb this is
+hundreds of times as much."""
+
+_MAX_MEMBERS: Final = 2000
+"""How many gzip members are taken. Block formats (BGZF) have one for each 64 KiB, 1,000 in the longest answer that is
+taken unless somebody says otherwise; more are tiny, and cost time for nothing."""
+
+_MAX_IGNORED: Final = 64 * 1024
+"""How many bytes may follow the coded data."""
 
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 _GZIP, _ZLIB, _RAW = 31, zlib.MAX_WBITS, -zlib.MAX_WBITS
@@ -138,11 +146,12 @@ class _Stage:
 class _Zlib(_Stage):
     """What zlib decodes."""
 
-    __slots__ = ("_zlib",)
+    __slots__ = ("_ignored", "_zlib")
 
     def __init__(self, max_size: int) -> None:
         super().__init__(max_size)
         self._zlib: zlib._Decompress | None = None
+        self._ignored = 0
 
     def _inflate(self, data: bytes, window: int) -> bytes:
         """Decode up to the end of the stream, or up to one byte past the limit."""
@@ -152,6 +161,12 @@ class _Zlib(_Stage):
             return self._count(self._zlib.decompress(data, self._left + 1))
         except zlib.error as error:
             raise _bad(f"the answer is no {self.name} data ({error})") from None
+
+    def _ignore(self, data: bytes) -> None:
+        """Take what follows the coded data."""
+        self._ignored += len(data)
+        if self._ignored > _MAX_IGNORED:
+            raise _bad(f"more than {_MAX_IGNORED:,} bytes follow the {self.name} data of the answer")
 
     def _ended(self) -> bool:
         return self._zlib is not None and self._zlib.eof
@@ -164,7 +179,7 @@ class _Gzip(_Zlib):
     script has printed behind its output.
     """
 
-    __slots__ = ("_after", "_ignoring")
+    __slots__ = ("_after", "_ignoring", "_members")
 
     name = "gzip"
 
@@ -172,10 +187,14 @@ class _Gzip(_Zlib):
         super().__init__(max_size)
         self._after = b""
         self._ignoring = False
+        self._members = 0
 
     def _decode(self, data: bytes) -> bytes:
         pieces: list[bytes] = []
-        while data and not self._ignoring:
+        while data:
+            if self._ignoring:
+                self._ignore(data)
+                break
             if self._zlib is not None and self._zlib.eof:
                 data = self._after + data
                 if len(data) < 2 and _GZIP_MAGIC.startswith(data):
@@ -184,8 +203,11 @@ class _Gzip(_Zlib):
                 self._after = b""
                 self._ignoring = not data.startswith(_GZIP_MAGIC)
                 if self._ignoring:
-                    break
+                    continue
                 self._zlib = None
+                self._members += 1
+                if self._members >= _MAX_MEMBERS:
+                    raise _bad(f"the answer has more than {_MAX_MEMBERS:,} gzip members")
             pieces.append(self._inflate(data, _GZIP))
             assert self._zlib is not None
             data = self._zlib.unused_data
@@ -214,7 +236,8 @@ class _Deflate(_Zlib):
             zlib_format = data[0] & 0x8F == 8 and (data[0] << 8 | data[1]) % 31 == 0
             self._window = _ZLIB if zlib_format else _RAW
         elif self._ended():
-            return b""  # ignored as behind gzip; zlib would collect it
+            self._ignore(data)  # as behind gzip; zlib would collect it
+            return b""
         return self._inflate(data, self._window)
 
 

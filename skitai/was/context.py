@@ -19,6 +19,7 @@ import pkgutil
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextvars import ContextVar
+from itertools import count
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
 
 from twisted.logger import Logger, LogLevel
@@ -86,9 +87,7 @@ OF_FRAMEWORK: Final = frozenset(
 )
 """Names that the framework of the request stands behind, which is Saddle."""
 
-REQUEST_BOUND: Final = frozenset(
-    {"env", "framework", "gtxnid", "in_thread", "later", "ltxnid", "next_call_headers", "user", *OF_FRAMEWORK}
-)
+REQUEST_BOUND: Final = frozenset({"env", "framework", "gtxnid", "in_thread", "later", "ltxnid", "user", *OF_FRAMEWORK})
 """Names that mean something only while a request is answered."""
 
 OF_WASC: Final = frozenset({"config", "logger", "numthreads", "register", "unregister", "unregister_all"})
@@ -233,15 +232,17 @@ class Outside:
         """The bridge between threads and reactor."""
         return self._server("get").threads
 
-    def next_call_fields(self) -> HeaderList:
+    def next_call_headers(self) -> HeaderList:
         """Return the fields that the next outgoing call carries its transaction in: none outside of requests."""
         return []
 
-    def pushed(self, handle: Callable[[Response], object], failed: Callable[[Exception], object]) -> Pushed:
+    def pushed(
+        self, handle: Callable[[Response], object], failed: Callable[[Exception], object], last: bytes = b""
+    ) -> Pushed:
         """Return the body of an asynchronous response; see ``skitai.was.pushed.Pushed``."""
         from skitai.was.pushed import Pushed
 
-        return Pushed(self, handle, failed)
+        return Pushed(self, handle, failed, last)
 
     def application_at(self, point: str) -> Any:
         """Return the application object that is mounted at a point, None where there is none.
@@ -287,7 +288,7 @@ class Was(Outside):
             framework sets it, and sets it back to None when it is done.
     """
 
-    __slots__ = ("_calls", "_exchange", "_given_link", "_handed_on", "_runtime", "env", "framework")
+    __slots__ = ("__weakref__", "_calls", "_exchange", "_given_link", "_handed_on", "_runtime", "env", "framework")
 
     def __init__(
         self,
@@ -298,7 +299,7 @@ class Was(Outside):
     ) -> None:
         # One is made for every request: nothing is computed before it is asked for.
         self._exchange = exchange
-        self._calls = 0
+        self._calls = count(1)
         self._handed_on: HeaderList | None = None
         self._runtime = runtime
         self._given_link = link
@@ -355,13 +356,12 @@ class Was(Outside):
         return ltxn_of(self._exchange)
 
     def next_call_headers(self) -> HeaderList:
-        """Return the fields that the next outgoing call of this request carries its transaction in."""
-        self._calls += 1
-        if self._handed_on is None:
-            self._handed_on = handed_on(self._exchange)
-        return child_headers(self._exchange, self._calls, self._handed_on)
-
-    next_call_fields = next_call_headers
+        """Return the fields that the next outgoing call of this request carries its transaction in. Thread: any."""
+        # Views, handlers and callbacks of one request make calls at the same time: none may get the number of another.
+        same = self._handed_on
+        if same is None:
+            self._handed_on = same = handed_on(self._exchange)
+        return child_headers(self._exchange, next(self._calls), same)
 
     def _emit(self, level: Any, text: str, mark: str = "") -> None:
         gtxn, ltxn = self.gtxnid, self.ltxnid

@@ -24,7 +24,7 @@ from typing import Any, Final, Protocol
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
-__all__ = ["Runtime", "loop_of", "start", "starter"]
+__all__ = ["Runtime", "foreign_loop", "loop_of", "start", "starter"]
 
 _NEEDS_LOOP: Final = (
     "asyncio works only under Twisted's asyncio reactor: run the server with reactor='asyncio' "
@@ -32,8 +32,8 @@ _NEEDS_LOOP: Final = (
 )
 _CANCELLING: Final = object()
 
-_bridged: ContextVar[bool] = ContextVar("skitai.was.coroutines", default=False)
-"""Whether tasks that are made now may wait for Deferreds."""
+_bridged: ContextVar[asyncio.AbstractEventLoop | None] = ContextVar("skitai.was.coroutines", default=None)
+"""The event loop whose tasks that are made now may wait for Deferreds."""
 
 
 class Runtime(Protocol):
@@ -74,6 +74,18 @@ def starter(reactor: object) -> Callable[[Coroutine[Any, Any, Any]], Deferred[An
     """Return ``start`` as it is to be called under ``reactor``."""
     loop = loop_of(reactor)
     return start if loop is None else partial(start, loop=loop)
+
+
+def foreign_loop() -> asyncio.AbstractEventLoop | None:
+    """Return the event loop whose task runs now, where such a task can wait for futures only.
+
+    That is a task that ``start`` has not made, nor one of its tasks: of a framework that runs its own event loop in an
+    application thread, of ``asyncio.run``, or made by a startup hook. Thread: any.
+    """
+    loop = asyncio._get_running_loop()
+    if loop is None or _bridged.get() is loop or asyncio.current_task(loop) is None:
+        return None
+    return loop
 
 
 class _Ending:
@@ -194,7 +206,7 @@ class _Task(_Ending):
         if type(loop.get_task_factory()) is not _TaskFactory:
             loop.set_task_factory(_TaskFactory(loop.get_task_factory()))
         context = copy_context()
-        context.run(_bridged.set, True)
+        context.run(_bridged.set, loop)
         self._loop = loop
         self._task: asyncio.Task[Any] = context.run(loop.create_task, _contained(coroutine))
         self._task.add_done_callback(self._done)
@@ -239,8 +251,8 @@ class _TaskFactory:
     def __call__(self, loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> Any:
         """Make a task."""
         context = options.get("context")
-        bridged = _bridged.get() if context is None else context.get(_bridged, False)
-        if bridged and asyncio.iscoroutine(coroutine):
+        bridged = _bridged.get() if context is None else context.get(_bridged)
+        if bridged is loop and asyncio.iscoroutine(coroutine):
             coroutine = _across(coroutine, loop)
         if self._factory is not None:
             return self._factory(loop, coroutine, **options)

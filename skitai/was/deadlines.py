@@ -13,9 +13,13 @@ from math import inf
 from typing import Final, Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
 
 RESOLUTION: Final = 0.01
 """Seconds that the timer waits at least, so that many deadlines close to each other are looked at together."""
+
+
+_log = Logger(namespace="skitai.was")
 
 
 class Entry(Protocol):
@@ -83,7 +87,10 @@ class Deadlines:
             # One that expires may have others discarded.
             if entry in self._entries:
                 del self._entries[entry]
-                entry.expire()
+                try:
+                    entry.expire()
+                except Exception:
+                    _log.failure("{entry!r} could not expire", entry=entry)  # the others do
         earliest = min((entry.deadline for entry in self._entries), default=inf)
         if earliest < self._wake:
             self._set(max(earliest, self._clock.seconds() + RESOLUTION))

@@ -5,8 +5,9 @@ of it. Whoever gets there first settles the handle for good: the operation, a wa
 that happens on the reactor, so it needs no lock. Only what is at hand when the request is made, a result that was kept,
 settles the handle in the thread that makes it, before anybody else knows it.
 
-Threads wait through ``Threads.block``, coroutines through a Deferred, and neither knows of the other. A filter is
-applied by whoever is the first to look at the response, not by the reactor, for it may take its time.
+Threads wait through ``Threads.block``, coroutines through a Deferred, tasks of an event loop that is not the reactor's
+through a future of theirs, and none knows of the others. A long document is read, and a filter applied, by whoever is
+the first to look at the response, not by the reactor, for it may take its time.
 
 Waits count from when the request was made: three requests that are waited for one after the other, three seconds each,
 take three seconds.
@@ -16,6 +17,7 @@ Layer 3. It must not know what is asked, nor of whom. Thread: any, but for what 
 
 from __future__ import annotations
 
+from asyncio import AbstractEventLoop, Future
 from collections.abc import Callable, Generator, Mapping, Sequence
 from math import isnan
 from threading import RLock
@@ -27,8 +29,10 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from skitai.errors import RequestCancelled, RequestTimeout
-from skitai.was.callbacks import Callback, Threads
-from skitai.was.result import Response, Responses
+from skitai.was.bridge import Threads
+from skitai.was.callbacks import Callback
+from skitai.was.coroutines import foreign_loop
+from skitai.was.result import Response, Responses, check_seconds
 
 __all__ = ["MAX_WAIT", "WAIT_TIMEOUT", "Callback", "Gathering", "Handle", "MapHandle", "Operation", "Threads"]
 
@@ -52,6 +56,9 @@ class Operation(Protocol):
 
     def start(self, done: Callable[[Response], object]) -> None:
         """Begin; call ``done`` once with what became of it, now or later."""
+
+    def share(self) -> None:
+        """Others who ask the same may have its answer, since that will be kept."""
 
     def cancel(self, expired: bool = False) -> None:
         """End it, whatever it waits for; ``done`` need not be called any more.
@@ -166,18 +173,53 @@ class Handle:
             self._threads.to_reactor(self._cancel)
 
     def cache(self, seconds: float) -> Handle:
-        """Keep the response, when there is one, for requests like this one; see ``Response.cache``."""
+        """Keep the response, when there is one, for requests like this one; see ``Response.cache``.
+
+        Said while the request is on its way, others who ask the same from now on wait for this one.
+
+        Raises:
+            TypeError: That is no number of seconds.
+        """
+        check_seconds(seconds)
         # ``settle`` looks the other way round: so one of them sees what the other has written.
         self._keep_for = seconds
         if self._response is not None:
-            self._response.cache(seconds)
+            self.response().cache(seconds)
+        elif seconds > 0 and self._threads.in_reactor():
+            self._operation.share()
+        elif seconds > 0:
+            self._threads.to_reactor(self._operation.share)
         return self
 
     def __await__(self) -> Generator[Any, Any, Response]:
-        """Wait for the response in a coroutine. Thread: reactor."""
+        """Wait for the response in a coroutine. Thread: reactor; in a task of an event loop: that loop's."""
         if self._response is None:
-            yield from self._when_settled().__await__()
+            loop = foreign_loop()
+            if loop is None:
+                if not self._threads.in_reactor():
+                    raise RuntimeError("a request can be awaited on the reactor and in tasks of asyncio; use getwait()")
+                yield from self._when_settled().__await__()
+            elif self._threads.closed:
+                return self._failure(RequestCancelled(f"{self._operation.url}: the server stops"))
+            else:
+                yield from self._wait_in(loop)
         return self.response()
+
+    def _wait_in(self, loop: AbstractEventLoop) -> Generator[Any, Any, None]:
+        """Wait in a task of an event loop that may run in another thread."""
+        future: Future[None] = loop.create_future()
+        waits: list[Deferred[None]] = []
+        self._threads.to_reactor(self._tell, loop, future, waits)
+        try:
+            yield from future
+        except BaseException:
+            self._threads.to_reactor(_cancel_all, waits)
+            raise
+
+    def _tell(self, loop: AbstractEventLoop, future: Future[None], waits: list[Deferred[None]]) -> None:
+        """Have a future fire when the request is done. Thread: reactor."""
+        waits.append(self._when_settled())
+        waits[0].addBoth(_fire_in, loop, future)
 
     # -- inside
 
@@ -190,30 +232,42 @@ class Handle:
         else:
             self._watching = function
 
+    def give_up(self) -> None:
+        """Take note that somebody who waited does so no more: cancel it, unless somebody else wants it. Thread: any."""
+        if self._threads.in_reactor():
+            self._unless_wanted()
+        else:
+            self._threads.to_reactor(self._unless_wanted)
+
     @property
     def is_done(self) -> bool:
         """Whether it is known what became of it."""
         return self._response is not None
 
     def response(self) -> Response:
-        """Return the response of a handle that is done, filtered."""
-        if self._lock is not None:
-            with self._lock:
-                self._apply_filter()
+        """Return the response of a handle that is done, read and filtered. Thread: any."""
         response = self._response
         assert response is not None
+        if response.unread:
+            response.read()
+        if self._lock is not None:
+            with self._lock:
+                response = self._filtered(response)
         return response
 
-    def _apply_filter(self) -> None:
-        """Apply the filter, if nobody has yet. The lock is held."""
+    def _filtered(self, response: Response) -> Response:
+        """Apply the filter, if nobody has yet; return what the response is then. The lock is held."""
         function, self._filter = self._filter, None
-        response = self._response
-        if function is None or response is None or response.error is not None:
-            return
-        try:
-            response.set_data(function(response.data))
-        except Exception as error:
-            self._response = self._failure(error)
+        if function is not None and response.error is None:
+            try:
+                response.set_data(function(response.data))
+            except Exception as error:
+                _log.failure("the filter of the request to {url} failed", url=self._operation.url)
+                self._response = self._failure(error)
+            except BaseException:  # the thread is to end: who looks next tries again
+                self._filter = function
+                raise
+        return self._response or response
 
     def _wait(self, timeout: float) -> Response:
         threads = self._threads
@@ -264,6 +318,10 @@ class Handle:
         """Who waits is cancelled, and the request with it, unless somebody else wants it."""
         if waiting in self._waiting:
             self._waiting.remove(waiting)
+        self._unless_wanted()
+
+    def _unless_wanted(self) -> None:
+        """Cancel the request unless somebody wants it. Thread: reactor."""
         if not self._waiting and self._callback is None and self._watching is None:
             self._cancel()
 
@@ -293,7 +351,10 @@ class Handle:
             return
         self._response = self._marked(response)
         if self._keep_for is not None:
-            response.cache(self._keep_for)
+            try:
+                response.cache(self._keep_for)
+            except Exception:  # no memory, no room on the disk: those who wait have their answer all the same
+                _log.failure("the answer of {url} could not be kept", url=self._operation.url)
         waiting, self._waiting = self._waiting, []
         for deferred in waiting:
             if not deferred.called:
@@ -341,6 +402,11 @@ class MapHandle:
             handle.cache(seconds)
         return self
 
+    def give_up(self) -> None:
+        """Cancel those that nobody else wants; see ``Handle.give_up``."""
+        for handle in self._handles:
+            handle.give_up()
+
     def __await__(self) -> Generator[Any, Any, Responses]:
         """Wait for all responses in a coroutine; where that is cancelled, all are. Thread: reactor."""
         return Responses((yield from Gathering(self._handles).__await__()))
@@ -351,9 +417,15 @@ class Gathering:
 
     Args:
         handles: Any handles.
+
+    Raises:
+        TypeError: One is none.
     """
 
     def __init__(self, handles: Sequence[Handle | MapHandle]) -> None:
+        for handle in handles:
+            if not isinstance(handle, (Handle, MapHandle)):
+                raise TypeError(f"was.gather(*handles) takes what was.get() and the like return, not {handle!r}")
         self._handles = handles
 
     def __await__(self) -> Generator[Any, Any, list[Any]]:
@@ -364,9 +436,27 @@ class Gathering:
                 found.append((yield from handle.__await__()))
         except BaseException:
             for handle in self._handles[len(found) :]:
-                handle.cancel()
+                handle.give_up()
             raise
         return found
+
+
+def _cancel_all(waits: list[Deferred[None]]) -> None:
+    for waiting in waits:
+        waiting.cancel()
+
+
+def _fire_in(result: object, loop: AbstractEventLoop, future: Future[None]) -> None:
+    """Have a future fire in the thread of its loop, which may have been closed. Thread: reactor."""
+    try:
+        loop.call_soon_threadsafe(_fire, future)
+    except RuntimeError:
+        pass
+
+
+def _fire(future: Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 def _stop_clock(result: Any, expiry: IDelayedCall) -> Any:

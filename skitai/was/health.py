@@ -14,9 +14,10 @@ that says nothing for 5 seconds lets the next one through, since it may be a req
 
 What counts. An answer with any status means that the server is well. No answer counts as a failure, and so does one
 that is cut or malformed. A time-out counts as long as no byte of an answer has come; after that the application's limit
-was too short. That somebody gave up says nothing. Many requests that fail together are one failure: all that began
-before a server was sent to rest, or that were forced upon it while it rested, do not prolong it. A probe that fails
-does, so as long as there are probes, no real request is wasted on a server that is down.
+was too short. That somebody gave up says nothing, nor does a limit of our own that has kept a request here. Many
+requests that fail together are one failure: all that began before a server was sent to rest, or that were forced upon
+it while it rested, do not prolong it. A probe that fails does, so that no real request is wasted on a server that is
+down; but a minute after the last failed request one is let through all the same, for what no probe reaches may be well.
 
 Layer 3: no Twisted, no clock; ``now`` is in seconds of a clock that never goes back. Thread: reactor, but for the
 functions, which any may call.
@@ -69,7 +70,7 @@ def judge(error: BaseException | None) -> Outcome:
     # Of no kind in particular: it could not be sent, or the answer not be written to the disk.
     if not isinstance(error, RequestError) or isinstance(error, RequestCancelled) or type(error) is RequestError:
         return Outcome.UNKNOWN  # what is wrong is on this side
-    if isinstance(error, RequestTimeout) and error.answered:
+    if error.queued or (isinstance(error, RequestTimeout) and error.answered):
         return Outcome.UNKNOWN
     return Outcome.FAILED
 
@@ -95,13 +96,14 @@ class Health:
     Thread: reactor.
     """
 
-    __slots__ = ("_busy_until", "_epoch", "_failures", "_longest_rest", "_probe_at", "_rest_until")
+    __slots__ = ("_busy_until", "_epoch", "_failures", "_longest_rest", "_probe_at", "_rest_until", "_trial_at")
 
     def __init__(self, longest_rest: float = LONGEST_REST) -> None:
         self._longest_rest = longest_rest
         self._failures = 0
         self._epoch = 0
         self._rest_until = 0.0
+        self._trial_at = 0.0  # whatever probes say, it has rested then
         self._busy_until = 0.0  # a probe or a trial is under way
         self._probe_at = inf
 
@@ -147,6 +149,8 @@ class Health:
         elif self._failures and now < self._rest_until:
             return  # forced upon a resting server: it would be away for a minute after a moment of many requests
         elif outcome is Outcome.FAILED:
+            self._epoch += 1
+            self._trial_at = now + self._longest_rest
             self._rest(now)
         else:
             self._busy_until = now
@@ -154,8 +158,7 @@ class Health:
     def _rest(self, now: float) -> None:
         length = min(FIRST_REST * 2.0 ** min(self._failures, 30), self._longest_rest)
         self._failures += 1
-        self._epoch += 1
-        self._rest_until = now + length
+        self._rest_until = min(now + length, self._trial_at)
         self._busy_until = now
         self._probe_at = now + min(length, PROBE_INTERVAL)
 
@@ -172,7 +175,8 @@ class Health:
         Returns:
             A number to give to ``end_probe``.
         """
-        self._busy_until = now + PROBE_TIMEOUT
+        if now < self._trial_at:
+            self._busy_until = now + PROBE_TIMEOUT
         self._probe_at = now + PROBE_INTERVAL
         return self._epoch
 
@@ -189,7 +193,7 @@ class Health:
         if reached:
             self._rest_until = self._busy_until = now
             self._probe_at = inf  # a trial has to say more
-        else:
+        elif now < self._trial_at:
             regular = self._probe_at  # counted from the begin of this probe, which may have taken long
             self._rest(now)
             self._probe_at = min(self._probe_at, max(regular, now))

@@ -1,4 +1,4 @@
-"""HTTP/1.0 and HTTP/1.1, the client's side: a request as bytes, the bytes of an answer as events (RFC 9112).
+"""HTTP/1.0 and HTTP/1.1, the client's side: a request as bytes, the bytes of an answer as its parts (RFC 9112).
 
 The reader is as strict as the server's engine: an answer that two parties could read differently is refused, and the
 connection with it. Tolerated is what RFC 9112 asks of user agents: folded lines, a Content-Length repeated with the
@@ -16,14 +16,14 @@ is what most services send for a second at least, takes 1.3 us here and 4.4 us t
 No clock, no connection. The caller's duties:
 
 * call ``expect`` before the request is sent, and ``feed`` every byte that is received;
-* after ``End`` go on with ``expect`` where it says ``reusable``, else close;
+* when the answer is complete, go on with ``expect`` where it says that the connection may be used again, else close;
 * call ``eof`` when the peer has closed its side; a body without a length ends with it. A connection that was lost (a
   reset, TLS without its closing alert) is no end: fail the request instead;
-* close after ``BadAnswer``. Events that belong to the same bytes are lost with it.
+* close after ``BadAnswer``. What belongs to the same bytes is lost with it.
 
 Theory of operation: IDLE -> HEAD -> LENGTH, CHUNKED or UNTIL_CLOSE -> IDLE, or CLOSED where nothing more can follow.
-Interim answers stay in HEAD. A head is only parsed when it is whole; one that came before is known: services answer
-many requests alike.
+Interim answers stay in HEAD and are passed over, as trailers are. A head is only parsed when it is whole; one that came
+before is known: services answer many requests alike.
 
 Layer 3. Thread: one at a time.
 """
@@ -32,34 +32,22 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from httptools import HttpParserError, HttpResponseParser
 
-from skitai.errors import BadAnswer, ConnectFailed, RequestError
-from skitai.was.events import END, END_REUSABLE, AnswerEvent, End, Head, Interim, Trailers
+from skitai.errors import BadAnswer
+from skitai.was.events import Head, Part
 from skitai.was.outgoing import SECRET, Fields, Outgoing
-from skitai.was.payloads import Payload
 from skitai.web.caches import CACHED_LENGTH, remember
 from skitai.web.chunked import ChunkedDecoder
-from skitai.web.events import Data, HeaderList
+from skitai.web.events import HeaderList
 from skitai.web.headers import FIELD_LINE, FIELD_VALUE, is_token, lower_name, tokens
-from skitai.web.http1_writer import LAST_CHUNK, encode_chunk, has_body
+from skitai.web.http1_writer import has_body
 
-__all__ = [
-    "AnswerEvent",
-    "AnswerLimits",
-    "Data",
-    "End",
-    "Head",
-    "Interim",
-    "ResponseReader",
-    "Trailers",
-    "encode_body",
-    "encode_head",
-]
+__all__ = ["AnswerLimits", "Head", "Part", "ResponseReader", "encode_head"]
 
 _CACHED_HEAD: Final = 512
 """Longest head that is remembered whole."""
@@ -72,9 +60,8 @@ _SECRET_ANSWERS: Final = frozenset((b"set-cookie", b"set-cookie2", b"authenticat
 _NOTABLE: Final = _SECRET_ANSWERS | {b"content-length", b"transfer-encoding", b"connection"}
 _ONE_CHUNK_END: Final = b"\r\n0\r\n\r\n"
 _ONE_CHUNK_ROOM: Final = 2 + len(_ONE_CHUNK_END)
-_CHUNKED_LINE: Final = b"Transfer-Encoding: chunked\r\n"
-_DECIDES_ALONE: Final = frozenset(("HEAD", "CONNECT"))
 _TELLS_LENGTH: Final = frozenset(("POST", "PUT", "PATCH"))
+_NOTHING: Final[Part] = (None, b"", None)
 
 
 class _State(enum.Enum):
@@ -129,27 +116,11 @@ def encode_head(outgoing: Outgoing, extra: Sequence[tuple[bytes, bytes]] = ()) -
         lines.append(_lines.get(field) or _field_line(*field))
     payload = outgoing.payload
     if payload is not None:
-        lines.append(_CHUNKED_LINE if payload.size is None else b"Content-Length: %d\r\n" % payload.size)
+        lines.append(b"Content-Length: %d\r\n" % payload.size)
     elif outgoing.method in _TELLS_LENGTH:  # RFC 9110 section 8.6: where content would be expected
         lines.append(b"Content-Length: 0\r\n")
     lines.append(b"\r\n")
     return b"".join(lines)
-
-
-def encode_body(payload: Payload) -> Iterator[bytes]:
-    """Yield the content of a request as ``encode_head`` has announced it, in pieces for the connection.
-
-    Raises:
-        RequestError: The content can not be read to its end. The request was begun: close the connection.
-    """
-    chunked = payload.size is None
-    try:
-        for piece in payload.chunks():
-            yield encode_chunk(piece) if chunked else piece
-    except (OSError, ValueError) as error:
-        raise RequestError(f"what was to be sent can not be read: {error}", sent=True) from error
-    if chunked:
-        yield LAST_CHUNK
 
 
 def _section(headers: Fields) -> bytes:
@@ -227,10 +198,10 @@ class ResponseReader:
 
     @property
     def answered(self) -> bool:
-        """Whether any byte of the answer that is expected has come, an interim one included."""
+        """Whether any byte of the answer that is expected, or was the last one, has come, an interim one included."""
         return self._state is not _HEAD or bool(self._buffer) or self._interims > 0
 
-    def feed(self, data: bytes) -> list[AnswerEvent]:
+    def feed(self, data: bytes) -> Part:
         """Take received bytes and return what they mean.
 
         Raises:
@@ -244,29 +215,22 @@ class ResponseReader:
         if state is _CHUNKED:
             return self._feed_chunked(data)
         if state is _UNTIL_CLOSE:
-            return [Data(data)] if data else []
+            return None, data, None
         if state is _IDLE and data:
             raise self._bad("the server has sent something that nothing asked for")
-        return []
+        return _NOTHING
 
-    def eof(self) -> list[AnswerEvent]:
-        """Take notice that the peer sends no more.
+    def eof(self) -> bool:
+        """Take notice that the peer sends no more; return whether the answer ends with that.
 
         Raises:
-            ConnectFailed: Nothing of the answer has come.
             BadAnswer: It has not come whole.
         """
         state = self._state
-        if state is _UNTIL_CLOSE:
-            self._state = _CLOSED
-            return [END]
-        if state is _HEAD and not self.answered:
-            self._state = _CLOSED
-            raise ConnectFailed("the server has closed the connection without an answer", sent=True)
-        if state not in (_IDLE, _CLOSED):
+        if state in (_HEAD, _LENGTH, _CHUNKED):
             raise self._bad("the answer is cut: the server has closed the connection in the middle")
         self._state = _CLOSED
-        return []
+        return state is _UNTIL_CLOSE
 
     def _bad(self, message: str) -> BadAnswer:
         self._state = _CLOSED
@@ -274,17 +238,17 @@ class ResponseReader:
         self._chunks = None
         return BadAnswer(message, sent=True, answered=True)
 
-    def _feed_head(self, buffer: bytes) -> list[AnswerEvent]:
+    def _feed_head(self, buffer: bytes) -> Part:
         end = buffer.find(b"\r\n\r\n", self._scanned)
         if end < 0:
             self._check_incomplete(buffer)
-            return []
+            return _NOTHING
         section = buffer[: end + 2]
         rest = buffer[end + 4 :]
         if end + 4 > self._limits.max_head_size:
             raise self._too_large()
-        # What ends an answer to HEAD or CONNECT depends on the method, not on the head alone.
-        known = None if self._method in _DECIDES_ALONE else _heads.get(section)
+        # Whether a body follows the head of an answer to HEAD, the head does not say.
+        known = None if self._method == "HEAD" else _heads.get(section)
         head = self._read_head(section) if known is None else known
         self._buffer = b""
         self._scanned = 0
@@ -292,15 +256,15 @@ class ResponseReader:
             self._interims += 1
             if self._interims > self._limits.max_interim:
                 raise self._bad(f"more than {self._limits.max_interim} interim answers, and no final one")
-            return [Interim(head.status, head.headers), *(self._feed_head(rest) if rest else ())]
+            return self._feed_head(rest) if rest else _NOTHING
         length = head.length
         if length == 0:
-            return [head, self._end(head, rest)]
+            return head, b"", self._end(head, rest)
         if length is not None and len(rest) == length:  # the hot path: a small answer in one piece
-            return [head, Data(rest), self._end(head, b"")]
-        return [head, *self._begin_body(head, rest)]
+            return head, rest, self._end(head, b"")
+        return self._begin_body(head, rest)
 
-    def _begin_body(self, head: Head, rest: bytes) -> list[AnswerEvent]:
+    def _begin_body(self, head: Head, rest: bytes) -> Part:
         self._current = head
         if head.length is not None:
             self._remaining = head.length
@@ -309,44 +273,42 @@ class ResponseReader:
             size = rest.find(b"\r\n", 0, 10) if rest.endswith(_ONE_CHUNK_END) else -1
             if 0 < size < 8 and rest[0] != 48 and rest[:size].lower() == b"%x" % (len(rest) - size - _ONE_CHUNK_ROOM):
                 # All of a small answer in one chunk, as most servers send it.
-                return [Data(rest[size + 2 : -len(_ONE_CHUNK_END)]), self._end(head, b"")]
+                return head, rest[size + 2 : -len(_ONE_CHUNK_END)], self._end(head, b"")
             self._chunks = ChunkedDecoder(self._limits.max_head_size)
             self._state = _CHUNKED
         else:
             self._state = _UNTIL_CLOSE
-        return self.feed(rest) if rest else []
+        return (head, *self.feed(rest)[1:])
 
-    def _feed_length(self, data: bytes) -> list[AnswerEvent]:
+    def _feed_length(self, data: bytes) -> Part:
         remaining = self._remaining
         if len(data) < remaining:
             self._remaining = remaining - len(data)
-            return [Data(data)] if data else []
+            return None, data, None
         rest = data[remaining:]
         assert self._current is not None
-        return [Data(data[:remaining] if rest else data), self._end(self._current, rest)]
+        return None, data[:remaining] if rest else data, self._end(self._current, rest)
 
-    def _feed_chunked(self, data: bytes) -> list[AnswerEvent]:
+    def _feed_chunked(self, data: bytes) -> Part:
         chunks = self._chunks
         assert chunks is not None and self._current is not None
         decoded, rest = chunks.receive(data)
         if chunks.fault is not None:
             raise self._bad(f"the answer is malformed: {chunks.fault}")
-        events: list[AnswerEvent] = [Data(decoded)] if decoded else []
-        if chunks.done:
-            self._chunks = None
-            if chunks.trailers:
-                events.append(Trailers(chunks.trailers))
-            events.append(self._end(self._current, rest))
-        return events
+        if not chunks.done:
+            return None, decoded, None
+        self._chunks = None
+        return None, decoded, self._end(self._current, rest)
 
-    def _end(self, head: Head, rest: bytes) -> End:
+    def _end(self, head: Head, rest: bytes) -> bool:
+        """Return whether the connection may be used again."""
         self._current = None
         # What follows the answer belongs to no request: nobody knows what else the server takes for an answer.
         if head.keep_alive and not rest:
             self._state = _IDLE
-            return END_REUSABLE
+            return True
         self._state = _CLOSED
-        return END
+        return False
 
     def _check_incomplete(self, buffer: bytes) -> None:
         """Refuse at once what can not become a head any more, rather than wait for its end."""
@@ -379,7 +341,7 @@ class ResponseReader:
         notable = [field for field in lines.headers if field[0] in _NOTABLE]
         self._read_framing(head, notable)
         secret = any(name in _SECRET_ANSWERS for name, _ in notable)
-        if len(section) <= _CACHED_HEAD and status >= 200 and not secret and self._method not in _DECIDES_ALONE:
+        if len(section) <= _CACHED_HEAD and status >= 200 and not secret and self._method != "HEAD":
             remember(_heads, section, head)
         return head
 
@@ -421,10 +383,7 @@ class ResponseReader:
                 options += tokens(value)
         if options:
             head.keep_alive = b"close" not in options and (head.keep_alive or b"keep-alive" in options)
-        if method == "CONNECT" and head.status < 300:
-            head.keep_alive = False
-            head.length = 0
-        elif not has_body(method, head.status):
+        if not has_body(method, head.status):
             head.length = 0
         elif codings:
             # RFC 9112 section 6.1: with a length too it is an attempt at smuggling, in HTTP/1.0 the framing is faulty.

@@ -6,6 +6,7 @@ Layer 3. Thread: any.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import Final
 
 from skitai.was.http1 import AnswerLimits
@@ -70,3 +71,12 @@ class ClientSettings:
     max_redirects: int = 10
     spool_size: int = 1024 * 1024
     answer_limits: AnswerLimits = field(default_factory=AnswerLimits)
+
+
+def is_address(host: str) -> bool:
+    """Return whether ``host`` is an address, not a name."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -163,6 +163,14 @@ def leveled(message: object, category: str) -> tuple[Any, str]:
     return (LogLevel.info, f"{category}: {text}") if level is None else (level, text)
 
 
+def current_mark() -> str:
+    """Return what begins the log lines of the running code: the ids of its request and a space, nothing outside."""
+    from skitai.was.context import current  # which imports this module
+
+    was = current.get()
+    return "" if was is None else f"{was.gtxnid}/{was.ltxnid} "
+
+
 def current_traceback(what: str) -> str:
     """Return the traceback of the exception that is being handled.
 

@@ -7,7 +7,8 @@ request leaves at once, whoever makes it, and what follows it closely waits for 
 requests at a time to a server on the other core of a virtual machine, ``python benchmarks/run.py client``): 55 us of
 processor time a send before, 9 us so.
 
-A request that can not be sent is told in the same way, and never while it is made.
+A request that can not be sent is told in the same way, and never while it is made. One that fails otherwise, which is a
+fault of ours, is logged; the others leave.
 
 Layer 3. It must not know what is sent, nor how. Thread: reactor.
 """
@@ -18,10 +19,14 @@ from math import inf
 from typing import Any, Final, Protocol
 
 from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
 
 CLOSELY: Final = 0.0002
 """Seconds after a send within which the next one waits for more. A thread that asks, waits and asks again takes longer,
 so it never has to wait."""
+
+
+_log = Logger(namespace="skitai.was")
 
 
 class Clock(Protocol):
@@ -86,6 +91,9 @@ class Outbox:
         waiting = self._waiting
         while waiting:  # who is told of a failure may close others, and make requests
             sender = next(iter(waiting))
-            if not sender.transmit(waiting.pop(sender)):
-                sender.not_transmitted()
+            try:
+                if not sender.transmit(waiting.pop(sender)):
+                    sender.not_transmitted()
+            except Exception:
+                _log.failure("a request could not be sent")
         self._last = self._clock.seconds()

@@ -18,8 +18,8 @@ from typing import Any, Final, TypeAlias
 from skitai.constants import VERSION
 from skitai.formats import tojson, toxml
 from skitai.was.content import ACCEPTED
-from skitai.was.payloads import BytesPayload, FilePayload, MultipartPayload, Payload, flat
-from skitai.was.url import URL, encode_form, with_query
+from skitai.was.payloads import BytesPayload, MultipartPayload, Pairs, Payload, content_of, flat
+from skitai.was.url import URL, UserInfo, encode_form, with_query
 from skitai.web.caches import CACHED_LENGTH, remember
 from skitai.web.headers import FIELD_VALUE, is_token, lower_name
 
@@ -78,14 +78,15 @@ class Outgoing:
     @property
     def repeatable(self) -> bool:
         """Whether it may be sent again although a server may have carried it out already."""
-        return self.method in REPEATABLE and (self.payload is None or self.payload.rewindable)
+        return self.method in REPEATABLE
 
 
 def build(verb: str, uri: URL, data: object = None, headers: object = None, auth: object = None) -> Outgoing:
     """Make the request of a call such as ``was.postform(uri, data, auth, headers)``.
 
     A dictionary for a method that has no content by itself joins the query. For ``post``, ``put`` and ``patch`` a
-    dictionary or a list is sent as JSON, for ``postform`` and the like as their names say. Texts, bytes, files and
+    dictionary or a list is sent as JSON, for ``postform`` and the like as their names say. But for JSON a list of pairs
+    will do for a dictionary: there a name may be repeated, or be between others. Texts, bytes, files and
     paths (``os.PathLike``) are the content as it is, whatever the verb; they take the media type of the verb, or of
     what they look like.
 
@@ -93,8 +94,9 @@ def build(verb: str, uri: URL, data: object = None, headers: object = None, auth
         verb: "get", "post", "postform", "upload" ...: one of ``VERBS``.
         uri: Where to.
         data: What to send.
-        headers: A mapping or pairs of names and values, both texts or bytes. They win over what is made here.
-        auth: User and password, or a bearer token.
+        headers: A mapping or pairs of names and values, both texts or bytes; None leaves one out. They win over what is
+            made here, and over what the URL says.
+        auth: User and password, or a bearer token; ``UserInfo`` where they are those of the URL.
 
     Raises:
         ValueError: An argument can not be sent; the message names it.
@@ -106,12 +108,16 @@ def build(verb: str, uri: URL, data: object = None, headers: object = None, auth
     method, form = VERBS[verb]
     given = _read_headers(headers)
     credentials = _read_auth(auth)
+    if credentials is not None and any(name == b"authorization" for name, _ in given):
+        if not isinstance(auth, UserInfo):
+            raise ValueError("auth and the header 'Authorization' both say who asks; give one of them")
+        credentials = None
     if data is None:
         return Outgoing(method, uri, given, None, credentials)
     if method == "TRACE":
         raise ValueError("a TRACE request can not have data (RFC 9110 section 9.3.8)")
-    if form is None and method not in _WITH_CONTENT and isinstance(data, Mapping):
-        return Outgoing(method, with_query(uri, data), given, None, credentials)
+    if form is None and method not in _WITH_CONTENT and isinstance(data, (Mapping, list, tuple)):
+        return Outgoing(method, with_query(uri, _pairs(verb, data)), given, None, credentials)
     if form is _upload and any(name == b"content-type" for name, _ in given):
         raise ValueError("an upload makes its own Content-Type, in which the boundary of its parts stands")
     payload = _content(verb, data, form)
@@ -130,9 +136,11 @@ def _content(verb: str, data: object, form: _Form | None) -> Payload:
             content = data.encode()
             return BytesPayload(content, content_type or (_JSON if _looks_like_json(content) else _TEXT))
         if isinstance(data, os.PathLike) or hasattr(data, "read"):
-            return FilePayload(data, content_type)  # type: ignore[arg-type]
+            return content_of(data, content_type)
     if form is None and VERBS[verb][0] not in _WITH_CONTENT:
         raise TypeError(f"the data of {verb} must be a dictionary, text, bytes or a file, not {type(data).__name__}")
+    if form in _OF_PAIRS:
+        data = _pairs(verb, data)
     try:
         return (form or _json)(data)
     except TypeError as error:
@@ -148,27 +156,24 @@ def _json(data: object) -> Payload:
     return BytesPayload(tojson(data).encode(), _JSON)
 
 
-def _urlencoded(data: object) -> Payload:
-    return BytesPayload(encode_form(_mapping(data)).encode(), _FORM)
+def _urlencoded(data: Any) -> Payload:
+    return BytesPayload(encode_form(data).encode(), _FORM)
 
 
 def _xml(data: object) -> Payload:
     return BytesPayload(toxml(data).encode(), _MEDIA_TYPES[_xml])
 
 
-def _namevalue(data: object) -> Payload:
-    lines = [f"{name}={value}\n" for name, value in flat(_mapping(data))]
+def _namevalue(data: Any) -> Payload:
+    lines = [f"{name}={value}\n" for name, value in flat(data)]
     for line in lines:
         if len(line.splitlines()) > 1:
             raise ValueError(f"a line break in {line[:-1]!r}: postnvp sends a line for each name and value")
     return BytesPayload("".join(lines).encode(), _MEDIA_TYPES[_namevalue])
 
 
-def _upload(data: object) -> Payload:
-    return MultipartPayload(_mapping(data))
-
-
-_Form: TypeAlias = Callable[[object], Payload]
+_Form: TypeAlias = Callable[[Any], Payload]
+_upload: Final[_Form] = MultipartPayload
 
 _MEDIA_TYPES: Final[dict[_Form, str]] = {
     _urlencoded: _FORM,
@@ -176,6 +181,7 @@ _MEDIA_TYPES: Final[dict[_Form, str]] = {
     _xml: "text/xml; charset=utf-8",
     _namevalue: "text/namevalue; charset=utf-8",
 }
+_OF_PAIRS: Final = (_urlencoded, _namevalue, _upload)
 _WITH_CONTENT: Final = frozenset(("POST", "PUT", "PATCH"))
 
 VERBS: Final[dict[str, tuple[str, _Form | None]]] = {
@@ -193,10 +199,13 @@ VERBS: Final[dict[str, tuple[str, _Form | None]]] = {
 """The ways to make a request: the method, and what ``data`` is made of where the method does not say it."""
 
 
-def _mapping(data: object) -> Mapping[Any, Any]:
-    if not isinstance(data, Mapping):
-        raise TypeError(f"it must be a dictionary, not {type(data).__name__}")
-    return data
+def _pairs(verb: str, data: object) -> Pairs:
+    """Check that data are names and values."""
+    if isinstance(data, Mapping):
+        return data
+    if isinstance(data, (list, tuple)) and all(isinstance(pair, (list, tuple)) and len(pair) == 2 for pair in data):
+        return data
+    raise TypeError(f"the data of {verb} must be a dictionary or a list of pairs, not {type(data).__name__}")
 
 
 def _read_headers(headers: object) -> Fields:
@@ -213,6 +222,8 @@ def _read_headers(headers: object) -> Fields:
             name, value = pair
         except (TypeError, ValueError):
             raise TypeError(f"{wrong} of something else") from None
+        if value is None:
+            continue
         known = _fields.get((name, value)) if isinstance(name, str) and isinstance(value, str) else None
         given.append(known if known is not None else _read_field(name, value))
     names = {name for name, _ in given}

@@ -18,8 +18,11 @@ import io
 import os
 import secrets
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
-from typing import IO, Any, Final, Protocol
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date, time
+from numbers import Number
+from typing import IO, Any, Final, Protocol, TypeAlias
+from uuid import UUID
 
 from skitai.web.headers import FIELD_VALUE
 from skitai.web.media_types import media_type
@@ -27,32 +30,32 @@ from skitai.web.media_types import media_type
 PIECE_SIZE: Final = 64 * 1024
 """Longest piece that is handed out, in bytes."""
 
+Pairs: TypeAlias = "Mapping[Any, Any] | Sequence[tuple[Any, Any]]"
+"""Names and values: a dictionary, or a list of pairs where order matters or names are repeated."""
+
+_AS_TEXT: Final = (str, Number, date, time, UUID)  # bool is a number, and so is Decimal; datetime is a date
+
 
 class Payload(Protocol):
     """The content of a request.
 
     Attributes:
-        size: In bytes, None where it is not known before the end is reached.
+        size: In bytes.
         content_type: Value of Content-Type, None to send none.
-        rewindable: Whether it can be sent again.
     """
 
     @property
-    def size(self) -> int | None: ...
+    def size(self) -> int: ...
 
     @property
     def content_type(self) -> str | None: ...
 
-    @property
-    def rewindable(self) -> bool: ...
-
     def chunks(self) -> Iterator[bytes]:
-        """Yield the content from its beginning: pieces of 1 to ``PIECE_SIZE`` bytes, ``size`` in all.
-
-        One that is not rewindable can be asked once.
+        """Yield the content from its beginning, as often as it is sent: pieces of 1 to ``PIECE_SIZE`` bytes, ``size``
+        in all.
 
         Raises:
-            OSError: It can not be read, or is shorter than ``size``.
+            OSError: It can not be read, or is not as long as ``size``.
             ValueError: The file was closed, or gives no bytes.
         """
 
@@ -68,13 +71,12 @@ class BytesPayload:
         content_type: Its media type.
     """
 
-    __slots__ = ("content_type", "data", "rewindable", "size")
+    __slots__ = ("content_type", "data", "size")
 
     def __init__(self, data: bytes, content_type: str | None = None) -> None:
         self.data = data
-        self.size: int | None = len(data)
+        self.size = len(data)
         self.content_type = content_type
-        self.rewindable = True
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the content."""
@@ -100,7 +102,7 @@ class FilePayload:
         ValueError: The file is open as text.
     """
 
-    __slots__ = ("_file", "_owned", "_start", "content_type", "rewindable", "size")
+    __slots__ = ("_file", "_owned", "_start", "content_type", "size")
 
     def __init__(self, source: str | os.PathLike[str] | IO[bytes], content_type: str | None = None) -> None:
         self._owned = isinstance(source, (str, os.PathLike))
@@ -108,10 +110,9 @@ class FilePayload:
         if isinstance(file, io.TextIOBase):
             raise ValueError(f"the file {name_of(file) or file!r} is open as text; open it in binary mode")
         self.content_type = content_type if content_type is not None else _media_type(name_of(file))
-        self.rewindable = True
         try:
             self._start = file.tell()
-            self.size: int | None = max(0, file.seek(0, os.SEEK_END) - self._start)
+            self.size = max(0, file.seek(0, os.SEEK_END) - self._start)
             file.seek(self._start)
         except (OSError, AttributeError, TypeError):  # a pipe, a socket, or an object that has only read()
             try:
@@ -128,13 +129,17 @@ class FilePayload:
     def chunks(self) -> Iterator[bytes]:
         """Yield the content, read when it is asked for."""
         self._file.seek(self._start)
-        remaining = self.size or 0
+        remaining = self.size
         while remaining > 0:
-            data = self._file.read(min(PIECE_SIZE, remaining))
+            size = min(PIECE_SIZE, remaining)
+            data = self._file.read(size)
             if not data:
                 raise OSError(f"the file {name_of(self._file)!r} has become shorter")
             if not isinstance(data, bytes):
                 raise ValueError(f"the file {name_of(self._file)!r} gives {type(data).__name__}, not bytes")
+            if len(data) > size:
+                # The server would take the rest for another request.
+                raise OSError(f"the file {name_of(self._file)!r} gives more than it was asked for")
             remaining -= len(data)
             yield data
 
@@ -150,17 +155,19 @@ class MultipartPayload:
     Args:
         fields: Names and values. A file is a path (``os.PathLike``), a file open for reading bytes, or ``(file name,
             path or file or bytes or text)`` with the media type as a third item where the suffix does not tell it. A
-            list sends a name several times, None leaves it out. Everything else is sent as text, ``bytes`` as they are.
+            list sends a name several times, None leaves it out. Numbers, dates and the like are sent as text, ``bytes``
+            as they are.
         boundary: What parts are separated by; made up where it is not given.
 
     Raises:
         OSError: A file can not be opened.
         ValueError: Something is no file; the message names the field.
+        TypeError: A value is of a type that has no form there; the message names the field.
     """
 
-    __slots__ = ("_segments", "content_type", "rewindable", "size")
+    __slots__ = ("_segments", "content_type", "size")
 
-    def __init__(self, fields: Mapping[str, object], boundary: str | None = None) -> None:
+    def __init__(self, fields: Pairs, boundary: str | None = None) -> None:
         # 128 random bits: nobody's file holds them, so no file need be searched (RFC 2046 section 5.1.1).
         boundary = boundary or "----form" + secrets.token_hex(16)
         self.content_type: str | None = f"multipart/form-data; boundary={boundary}"
@@ -170,17 +177,16 @@ class MultipartPayload:
         except BaseException:
             self.close()
             raise
-        self.rewindable = True
-        self.size: int | None = sum(segment.size or 0 for segment in self._segments)
+        self.size = sum(segment.size for segment in self._segments)
 
-    def _fill(self, fields: Mapping[str, object], boundary: bytes) -> None:
+    def _fill(self, fields: Pairs, boundary: bytes) -> None:
         """Make the segments: what lies between two files is one piece."""
         text: list[bytes] = []
         for name, value in flat(fields, list):
             upload = _read_upload(name, value)
             text.append(b"--%b\r\nContent-Disposition: form-data; name=%b" % (boundary, _quoted(name)))
             if upload is None:
-                text.append(b"\r\n\r\n%b\r\n" % (value if isinstance(value, bytes) else str(value).encode()))
+                text.append(b"\r\n\r\n%b\r\n" % _plain(name, value))
                 continue
             filename, content, content_type = upload
             text.append(b"; filename=%b\r\nContent-Type: %b\r\n\r\n" % (_quoted(filename), content_type.encode()))
@@ -199,16 +205,25 @@ class MultipartPayload:
             segment.close()
 
 
-def flat(
-    fields: Mapping[Any, Any], several: type[Any] | tuple[type[Any], ...] = (list, tuple)
-) -> Iterator[tuple[str, Any]]:
+def content_of(source: Any, content_type: str | None = None) -> BytesPayload | FilePayload:
+    """Return what a path or an open file holds; see ``FilePayload``.
+
+    What is in memory is taken at once: so it may go to several servers at the same time.
+    """
+    if type(source) is io.BytesIO:
+        content_type = content_type if content_type is not None else _media_type(name_of(source))
+        return BytesPayload(source.getvalue()[source.tell() :], content_type)
+    return FilePayload(source, content_type)
+
+
+def flat(fields: Pairs, several: type[Any] | tuple[type[Any], ...] = (list, tuple)) -> Iterator[tuple[str, Any]]:
     """Yield names and values: those of a list one by one, None not at all.
 
     Args:
         fields: Names, and for each a value or a list of values.
         several: What counts as a list.
     """
-    for name, value in fields.items():
+    for name, value in fields.items() if isinstance(fields, Mapping) else fields:
         values: Iterable[Any] = value if isinstance(value, several) else (value,)
         for one in values:
             if one is not None:
@@ -237,6 +252,8 @@ def _read_upload(field: str, value: Any) -> tuple[str, BytesPayload | FilePayloa
     elif hasattr(value, "original_name") and hasattr(value, "path"):
         # A file that a view of Saddle was sent: it goes on under the name that it had.
         filename, given, value = value.original_name, value.mimetype, os.fspath(value.path)
+        if not _is_media_type(given):
+            given = None  # whoever sent it has made it up
     if filename is None and not isinstance(value, os.PathLike) and not hasattr(value, "read"):
         return None
     if isinstance(value, (str, os.PathLike)):
@@ -244,7 +261,18 @@ def _read_upload(field: str, value: Any) -> tuple[str, BytesPayload | FilePayloa
     elif not hasattr(value, "read"):
         raise ValueError(f"the file {field!r} must be a path, a file open for reading, bytes or text, not {value!r}")
     filename = str(filename or name_of(value) or field)
-    return filename, FilePayload(value), given or _media_type(filename)
+    return filename, content_of(value), given or _media_type(filename)
+
+
+def _plain(field: str, value: Any) -> bytes:
+    """Return a value that is no file."""
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value)
+    if not isinstance(value, _AS_TEXT):
+        raise TypeError(
+            f"the field {field!r} must be text, bytes, a number, a date or a file, not {type(value).__name__}"
+        )
+    return str(value).encode()
 
 
 def _copy(file: IO[bytes]) -> IO[bytes]:

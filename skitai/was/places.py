@@ -92,7 +92,7 @@ class Balanced:
         self._watcher.watch(self._cluster)
 
 
-class One:
+class One(Balanced):
     """One member of a cluster, as ``.map`` asks each.
 
     Args:
@@ -102,35 +102,17 @@ class One:
         rest: What follows the name of the cluster.
     """
 
-    __slots__ = ("_asked", "_cluster", "_member", "_rest", "_ticket", "_watcher")
-
-    several = False
+    __slots__ = ()
 
     def __init__(self, watcher: Watcher, cluster: Cluster, member: Member, rest: str) -> None:
-        self._watcher = watcher
-        self._cluster = cluster
-        self._member = member
-        self._rest = rest
-        self._asked = False
-        self._ticket = 0
-
-    def next(self) -> tuple[URL, Trust] | None:
-        """Return the URL at the member once."""
-        if self._asked:
-            return None
-        self._asked = True
-        self._ticket = self._cluster.begin(self._member, self._watcher.now())
-        return member_url(self._cluster, self._member, self._rest), trust_of(self._cluster)
-
-    def end(self, error: RequestError | None) -> None:
-        """Note whether the member is well."""
-        self._cluster.end(self._member, self._ticket, judge(error), self._watcher.now())
-        self._watcher.watch(self._cluster)
+        super().__init__(watcher, cluster, rest)
+        self.several = False
+        self._attempts = Attempts(cluster, member)
 
 
 def member_url(cluster: Cluster, member: Member, rest: str) -> URL:
     """Return the URL of a member with what follows the name of its cluster."""
-    return URL("https" if cluster.alias.ssl else "http", member.host, member.port, member.target(rest))
+    return URL(cluster.scheme, member.host, member.port, member.target(rest))
 
 
 def trust_of(cluster: Cluster) -> Trust:

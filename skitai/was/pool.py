@@ -3,10 +3,11 @@
 Theory of operation. Who wants to make a request is a ``Waiter``. It gets an idle connection at once, the last one used
 first; else it stands in a queue, and there are never fewer attempts to connect than waiters, up to the limit. Whatever
 becomes free first, an old connection or a new one, goes to the first in the queue. An attempt that fails takes the
-first waiter with it. Waiters that leave take attempts with them that nobody waits for any more.
+first waiter with it. Waiters that leave take attempts with them that nobody waits for any more, but for the last one:
+it has a while to end, so that those who have less time than it takes find a connection the next time.
 
 A waiter that is ``fresh`` takes a new connection only: an old one has just turned out to be dead, and the others may
-be as well.
+be as well. When it is the first in the queue and the limit is reached, an old connection makes room for a new one.
 
 Layer 3. It must not know requests nor their deadlines: waiters leave with ``forget``. Thread: reactor.
 """
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import islice
-from typing import Protocol
+from typing import Final, Protocol
 
 from twisted.internet.interfaces import IDelayedCall
 
@@ -23,6 +24,9 @@ from skitai.errors import ConnectFailed, NameNotFound, RequestError
 from skitai.was.connecting import Attempt, Dialer
 from skitai.was.connection import Connection, Lease
 from skitai.was.limits import Target
+
+JUST_FREE: Final = 0.001
+"""Seconds for which an idle connection is taken to be alive without asking the kernel, which takes 2 us."""
 
 
 class Waiter(Protocol):
@@ -56,6 +60,7 @@ class Pool:
         self._attempts: dict[Attempt, None] = {}
         self._waiters: dict[Waiter, bool] = {}  # to whether it is fresh
         self._reaper: IDelayedCall | None = None
+        self._left: IDelayedCall | None = None  # ends attempts that nobody waits for
         self._closing = False
 
     @property
@@ -79,15 +84,18 @@ class Pool:
             idle = self._idle
             while idle:
                 connection, _ = idle.popitem()
-                if connection.usable and connection.expires > self._seconds():
+                now = self._seconds()
+                just_free = now - connection.idle_since < JUST_FREE
+                if connection.usable and connection.expires > now and (just_free or connection.alive()):
                     waiter.on_lease(connection)
                     return
-                connection.close()
+                connection.abort()
         if self._closing:
-            waiter.on_no_lease(ConnectFailed(f"{self.target}: no connections are made any more"))
+            waiter.on_no_lease(ConnectFailed("no connections are made any more"))
             return
         if len(self._waiters) >= self._settings.max_waiting:
-            waiter.on_no_lease(ConnectFailed(f"{self.target}: {len(self._waiters):,} requests wait for it already"))
+            words = f"{len(self._waiters):,} requests wait for it already"
+            waiter.on_no_lease(ConnectFailed(words, queued=True))
             return
         self._waiters[waiter] = fresh
         self._connect()
@@ -96,10 +104,25 @@ class Pool:
         """Take ``waiter`` out of the queue, where it is in it."""
         if self._waiters.pop(waiter, None) is None:
             return
-        while len(self._attempts) > len(self._waiters):
+        # A name that has not even had its turn is not worth keeping others from theirs.
+        enough = max(len(self._waiters), 0 if self._dialer.names.is_queued(self.target.host) else 1)
+        while len(self._attempts) > enough:
             attempt, _ = self._attempts.popitem()
             attempt.cancel()
+        if self._attempts and not self._waiters:
+            self._give_up_later()
         self._check_empty()
+
+    def holds_back(self, waiter: Waiter) -> bool:
+        """Return whether ``waiter`` is in the queue because of our own limits, and not because of the server.
+
+        That is so while nobody tries to connect for it, and others have connections.
+        """
+        if waiter not in self._waiters:
+            return False
+        if self._dialer.names.is_queued(self.target.host):
+            return True
+        return bool(self._open) and waiter not in islice(self._waiters, len(self._attempts))
 
     def close(self) -> None:
         """Close all connections that carry no request, and from now on each that has carried its last one."""
@@ -109,7 +132,7 @@ class Pool:
             attempt.cancel()
         waiters, self._waiters = self._waiters, {}
         for waiter in waiters:
-            waiter.on_no_lease(ConnectFailed(f"{self.target}: no connections are made any more"))
+            waiter.on_no_lease(ConnectFailed("no connections are made any more"))
         idle, self._idle = self._idle, {}
         for connection in idle:
             connection.close()
@@ -127,6 +150,9 @@ class Pool:
                 if not fresh:
                     del self._waiters[waiter]
                     waiter.on_lease(connection)
+                    return
+                if not self._attempts:  # it is its turn, but there is no room: ``gone`` connects
+                    connection.abort()
                     return
         self._keep(connection)
         if self._waiters:
@@ -171,11 +197,28 @@ class Pool:
                 # Waiters beside idle connections are fresh ones; ``gone`` comes here again.
                 for connection in list(self._idle)[: len(self._waiters) - len(self._attempts)]:
                     del self._idle[connection]
-                    connection.close()
+                    connection.abort()  # the end of TLS takes a while
                 return
             attempt = Attempt(self._dialer, self, self.target)
             self._attempts[attempt] = None
             attempt.start()
+
+    def _give_up_later(self) -> None:
+        """Let attempts that nobody waits for go on for as long as one address may take."""
+        timeout = self._settings.connect_timeout
+        if self._left is None:
+            self._left = self._reactor.callLater(timeout, self._give_up)
+        else:
+            self._left.reset(timeout)
+
+    def _give_up(self) -> None:
+        self._left = None
+        if self._waiters:
+            return
+        attempts, self._attempts = self._attempts, {}
+        for attempt in attempts:
+            attempt.cancel()
+        self._check_empty()
 
     def _keep(self, connection: Connection) -> None:
         """Keep an idle connection for a while."""
@@ -187,7 +230,8 @@ class Pool:
         if timeout <= 0:
             connection.close()
             return
-        connection.expires = self._seconds() + timeout
+        connection.idle_since = now = self._seconds()
+        connection.expires = now + timeout
         self._idle[connection] = None
         if self._reaper is None:
             self._reaper = self._reactor.callLater(timeout, self._reap)
@@ -209,6 +253,9 @@ class Pool:
         if self._reaper is not None:
             self._reaper.cancel()
             self._reaper = None
+        if self._left is not None:
+            self._left.cancel()
+            self._left = None
         self._emptied(self)
 
 

@@ -1,34 +1,48 @@
 """Probes: connections to members that were set aside, which are closed as soon as they are there.
 
-What ``skitai.was.health`` says about when, happens here. Layer 3. It must not know requests. Thread: reactor.
+What ``skitai.was.health`` says about when, happens here. A probe takes the way of a request: the same lookups, and one
+address after the other. TLS is left out, for who shows a wrong certificate is there as well.
+
+Layer 3. It must not know requests. Thread: reactor.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final, NamedTuple
 
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.interfaces import IDelayedCall
 
+from skitai.errors import RequestError
 from skitai.was.cluster import Cluster, Probe
+from skitai.was.connecting import Attempt, Dialer
+from skitai.was.connection import Connection
 from skitai.was.health import PROBE_TIMEOUT
+from skitai.was.limits import Target
 
 _CLOSE_ENOUGH: Final = 0.01
 """Seconds by which a probe may come late."""
 
 
+class _Knock(NamedTuple):
+    """A probe that is being made."""
+
+    cluster: Cluster
+    probe: Probe
+    timer: IDelayedCall
+
+
 class Prober:
-    """Makes the probes of all clusters when they are due.
+    """Makes the probes of all clusters when they are due. It is the owner of their connections.
 
     Args:
-        reactor: Connects, and knows the time.
+        dialer: What the connections are made with.
     """
 
-    def __init__(self, reactor: Any) -> None:
-        self._reactor: Any = reactor
-        self._clock: IReactorTime = reactor
+    def __init__(self, dialer: Dialer) -> None:
+        self._dialer = dialer
+        self._clock = dialer.reactor
         self._calls: dict[Cluster, IDelayedCall] = {}
-        self._knocks: set[_Knock] = set()
+        self._knocks: dict[Attempt, _Knock] = {}
         self._closed = False
 
     def watch(self, cluster: Cluster) -> None:
@@ -47,80 +61,52 @@ class Prober:
             delay = max(0.0, due - self._clock.seconds())
             self._calls[cluster] = self._clock.callLater(delay, self._probe, cluster)
 
-    def _probe(self, cluster: Cluster) -> None:
-        del self._calls[cluster]
-        for probe in cluster.due_probes(self._clock.seconds()):
-            knock = _Knock(self, cluster, probe)
-            self._knocks.add(knock)
-            knock.connect(self._reactor)
-        self.watch(cluster)
-
-    def told(self, knock: _Knock, cluster: Cluster, probe: Probe, reached: bool) -> None:
-        """Note what came of a probe."""
-        self._knocks.discard(knock)
-        cluster.probed(probe, reached, self._clock.seconds())
-        self.watch(cluster)
-
     def close(self) -> None:
         """End all probes, and begin none any more."""
         self._closed = True
         for call in self._calls.values():
             call.cancel()
         self._calls.clear()
-        for knock in list(self._knocks):
-            knock.give_up()
+        for attempt, knock in self._knocks.items():
+            knock.timer.cancel()
+            attempt.cancel()
+        self._knocks.clear()
 
+    def _probe(self, cluster: Cluster) -> None:
+        del self._calls[cluster]
+        for probe in cluster.due_probes(self._clock.seconds()):
+            member = probe.member
+            attempt = Attempt(self._dialer, self, Target("http", member.host, member.port))
+            timer = self._clock.callLater(PROBE_TIMEOUT, self._give_up, attempt)
+            self._knocks[attempt] = _Knock(cluster, probe, timer)
+            attempt.start()
+        self.watch(cluster)
 
-class _Knock(Factory):
-    """One connection to a member, which is closed as soon as it is there.
+    def _give_up(self, attempt: Attempt) -> None:
+        attempt.cancel()
+        self._told(attempt, False)
 
-    Args:
-        prober: Is told.
-        cluster: Of the member.
-        probe: Whom to try.
-    """
+    def _told(self, attempt: Attempt, reached: bool) -> None:
+        """Note what came of a probe."""
+        cluster, probe, timer = self._knocks.pop(attempt)
+        if timer.active():
+            timer.cancel()
+        cluster.probed(probe, reached, self._clock.seconds())
+        self.watch(cluster)
 
-    noisy = False
+    # -- told by attempts and connections
 
-    def __init__(self, prober: Prober, cluster: Cluster, probe: Probe) -> None:
-        self._prober = prober
-        self._cluster = cluster
-        self._probe = probe
-        self._connector: Any = None
-
-    def connect(self, reactor: Any) -> None:
-        """Try."""
-        member = self._probe.member
-        self._connector = reactor.connectTCP(member.host, member.port, self, timeout=PROBE_TIMEOUT)
-
-    def give_up(self) -> None:
-        """Try no more."""
-        self._connector.disconnect()
-
-    def startedConnecting(self, connector: Any) -> None:
-        """Do nothing."""
-
-    def buildProtocol(self, addr: Any) -> Protocol:
-        """Return what closes the connection at once."""
-        return _Hello(self)
-
-    def clientConnectionFailed(self, connector: Any, reason: Any) -> None:
-        """Nobody is there."""
-        self.told(False)
-
-    def clientConnectionLost(self, connector: Any, reason: Any) -> None:
-        """Do nothing: it was closed."""
-
-    def told(self, reached: bool) -> None:
-        """Tell what was found."""
-        self._prober.told(self, self._cluster, self._probe, reached)
-
-
-class _Hello(Protocol):
-    def __init__(self, knock: _Knock) -> None:
-        self._knock = knock
-
-    def connectionMade(self) -> None:
+    def connected(self, attempt: Attempt, connection: Connection) -> None:
         """Somebody is there: that is all."""
-        self._knock.told(True)
-        self.transport.abortConnection()  # type: ignore[union-attr]
+        connection.abort()
+        self._told(attempt, True)
+
+    def not_connected(self, attempt: Attempt, error: RequestError) -> None:
+        """Nobody is there."""
+        self._told(attempt, False)
+
+    def free(self, connection: Connection) -> None:
+        """Do nothing: no request is made."""
+
+    def gone(self, connection: Connection) -> None:
+        """Do nothing: it was to be closed."""

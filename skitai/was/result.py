@@ -26,6 +26,16 @@ Decode = Callable[["Response"], Any]
 """Returns what an answer means, where that is not plain from its media type; raises where it means nothing."""
 
 
+def check_seconds(seconds: object) -> None:
+    """Check for how long a response is to be kept.
+
+    Raises:
+        TypeError: It is no number.
+    """
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or seconds != seconds:
+        raise TypeError(f"cache(seconds) takes a number of seconds, not {seconds!r}")
+
+
 class Keeper(Protocol):
     """What keeps responses."""
 
@@ -81,7 +91,9 @@ class Response:
         meta: What was given as ``meta`` with the request.
         reqid: Name of the request in an asynchronous response, None elsewhere.
         is_cached: Whether it comes from the result cache.
+        born: When the answer came, in seconds of the cache's clock: what is kept grows old from then on.
         error: Why there is no answer, None when there is one.
+        unread: Whether ``read`` still has to be called.
     """
 
     __slots__ = (
@@ -90,6 +102,7 @@ class Response:
         "_decode",
         "_has_data",
         "_keeper",
+        "born",
         "error",
         "headers",
         "is_cached",
@@ -99,6 +112,7 @@ class Response:
         "reqid",
         "status",
         "status_code",
+        "unread",
         "url",
         "version",
     )
@@ -115,7 +129,9 @@ class Response:
         self.meta: Mapping[str, Any] = {}
         self.reqid: str | None = None
         self.is_cached = False
+        self.born = 0.0
         self.error: Exception | None = None
+        self.unread = False
         self._content: bytes | LongBody = content if isinstance(content, bytes) else LongBody(content)
         self._data: Any = None
         self._has_data = False
@@ -164,8 +180,6 @@ class Response:
         return self._data
 
     def _read_data(self) -> Any:
-        if self._decode is not None:
-            return self._decode(self)
         media_type = self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         if self.status == DONE and (media_type == "application/json" or media_type.endswith("+json")):
             try:
@@ -179,13 +193,26 @@ class Response:
         self._data = data
         self._has_data = True
 
-    def read_with(self, decode: Decode) -> None:
-        """Have ``decode`` say what the answer means; where it raises, there is no answer."""
+    def read_with(self, decode: Decode, at_once: bool = True) -> None:
+        """Have ``decode`` say what the answer means; where it raises, there is no answer.
+
+        Args:
+            decode: Says it.
+            at_once: Whether it does so now; else ``read`` is to be called before anybody looks at the response.
+        """
         self._decode = decode
-        try:
-            self.set_data(decode(self))
-        except Exception as error:
-            self.fail(error)
+        self.unread = True
+        if at_once:
+            self.read()
+
+    def read(self) -> None:
+        """Find out what the answer means. Two may do so at once: they find the same."""
+        if self._decode is not None:
+            try:
+                self.set_data(self._decode(self))
+            except Exception as error:
+                self.fail(error)
+        self.unread = False
 
     def json(self) -> Any:
         """Return the value of the body, a JSON text.
@@ -204,8 +231,13 @@ class Response:
         """Keep the response for requests like this one.
 
         Args:
-            seconds: For how long; 0 or less forgets what is kept. Without an answer nothing happens.
+            seconds: For how long, from when the answer came: who is given what is kept and keeps it again does not make
+                it last longer. 0 or less forgets what is kept. Without an answer nothing happens.
+
+        Raises:
+            TypeError: That is no number.
         """
+        check_seconds(seconds)
         if self._keeper is not None and self.status == DONE:
             self._keeper.keep(self, seconds)
         return self
@@ -242,10 +274,10 @@ class Response:
         content = self._content
         other._content = content.read() if isinstance(content, LongBody) and content.size <= in_memory else content
         other.status, other.error = self.status, self.error
-        other.version, other.headers = self.version, self.headers
+        other.version, other.headers, other.born = self.version, self.headers, self.born
         other._decode = self._decode
-        if self.error is not None:
-            other._has_data = True
+        other.unread = self._decode is not None and self.error is None
+        other._has_data = self.error is not None
         return other
 
 
@@ -314,4 +346,6 @@ def _raise(error: Exception) -> NoReturn:
         own = copy(error)
     except Exception:  # one that can not be made of its arguments
         own = error
+    if own is not error and error.__traceback__ is not None:
+        raise own.with_traceback(None) from error  # where it was raised in the application: by a filter
     raise own.with_traceback(None)

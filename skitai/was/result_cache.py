@@ -3,12 +3,18 @@
 What is kept is found by a key of everything that tells questions apart (``skitai.was.result_keys``). A store holds it
 (``skitai.was.result_store``): the memory of this process, or one that several processes share.
 
-A flight is a request that several wait for. Which requests may be shared is known once an application has kept a
-result: then it has said that an older answer is good enough, so all who ask the same while the answer is on its way get
-that one. When an answer has come and nobody keeps it any more, this ends. Requests whose results nobody keeps are never
-shared, since they may well be meant to be several. Every waiter gets what becomes of a flight, failures too; but
-failures are never kept. A waiter that leaves does not disturb the others; when the last one leaves, the request is
-cancelled. Each has its own deadline, so the request itself should have none: a waiter whose time is up leaves.
+A flight is a request that several wait for. A request may be shared when an application has said that an older answer
+is good enough: that it will keep the answer, said while it is on its way (``adopt``, ``share``), or by having kept an
+earlier one. All who ask the same meanwhile get the one answer. When an answer has come and nobody keeps it any more,
+this ends. Requests whose results nobody keeps are never shared, since they may well be meant to be several. Each waiter
+gets what becomes of a flight, failures too; but failures are never kept.
+
+A waiter that leaves does not disturb the others; when the last one leaves, the request is cancelled. Each has its own
+deadline, so the request itself should have none: a waiter whose time is up leaves. Nobody joins a flight that somebody
+has waited for in vain: it may never land.
+
+What is kept grows old from when its answer came, whoever keeps it again; and an older answer never takes the place of a
+newer one, nor that of one that was forgotten: who was slow to look at it does not bring it back.
 
 Applications say how long to keep a result when they have seen it. So that nobody who asks in between makes the request
 again, a flight keeps its answer for a second by itself, if it is told the answer's size.
@@ -23,6 +29,8 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from math import inf
+from time import monotonic
 from typing import Final, Generic, TypeVar
 
 from skitai.errors import RequestError
@@ -39,7 +47,10 @@ Value = TypeVar("Value")
 Done = Callable[[Value | RequestError, bool], object]
 """Gets what became of a flight, and whether that was kept already."""
 
-Start = Callable[["Flight[Value]"], Callable[[], object] | None]
+Cancel = Callable[[bool], object]
+"""Cancels a request; gets whether the time of the last one who waited for it was up."""
+
+Start = Callable[["Flight[Value]"], Cancel | None]
 """Makes the request of a flight, which is to be settled, now or later; returns what cancels it, None for nothing."""
 
 
@@ -59,9 +70,13 @@ class Waiter(Generic[Value]):
         self.flight = flight
         self.done = done
 
-    def leave(self) -> None:
-        """Wait no longer: ``done`` is not called any more. The last one to leave cancels the request."""
-        self.flight.leave(self)
+    def leave(self, expired: bool = False) -> None:
+        """Wait no longer: ``done`` is not called any more. The last one to leave cancels the request.
+
+        Args:
+            expired: Whether it has waited in vain, so that nobody else begins to.
+        """
+        self.flight.leave(self, expired)
 
 
 class Flight(Generic[Value]):
@@ -76,7 +91,7 @@ class Flight(Generic[Value]):
         self._cache = cache
         self._key = key
         self._waiters: dict[Waiter[Value], None] = {}
-        self._cancel: Callable[[], object] | None = None
+        self._cancel: Cancel | None = None
         self._ended = False
 
     @property
@@ -89,6 +104,10 @@ class Flight(Generic[Value]):
         waiter = Waiter(self, done)
         self._waiters[waiter] = None
         return waiter
+
+    def cancel_with(self, cancel: Cancel) -> None:
+        """Say what cancels the request, which is on its way already."""
+        self._cancel = cancel
 
     def begin(self, start: Start[Value]) -> None:
         """Make the request, unless everybody has left meanwhile."""
@@ -131,25 +150,28 @@ class Flight(Generic[Value]):
         if fault is not None:
             raise fault
 
-    def leave(self, waiter: Waiter[Value]) -> None:
+    def leave(self, waiter: Waiter[Value], expired: bool) -> None:
         """Take somebody off; see ``Waiter.leave``."""
         self._waiters.pop(waiter, None)
-        if self._waiters or self._ended:
+        if self._ended:
             return
-        self._ended = True
-        self._cache.abandoned(self, self._key)
-        cancel, self._cancel = self._cancel, None
-        if cancel is not None:
-            cancel()
+        self._ended = not self._waiters
+        if expired or self._ended:
+            self._cache.abandoned(self, self._key)
+        if self._ended:
+            cancel, self._cancel = self._cancel, None
+            if cancel is not None:
+                cancel(expired)
 
 
 class _Known:
-    """A key of which a result was kept: for how long, and whether an answer has come since."""
+    """A key of which a result was kept: for how long, when its answer came, and whether another one has come since."""
 
-    __slots__ = ("answered", "seconds")
+    __slots__ = ("answered", "born", "seconds")
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, born: float) -> None:
         self.seconds = seconds
+        self.born = born
         self.answered = False
 
 
@@ -161,12 +183,17 @@ class ResultCache(Generic[Value]):
 
     Args:
         store: Where results are kept.
+        now: Tells seconds of a clock that never goes back. Thread: any.
         max_known: How many keys are remembered; as many as the store has places, to share all requests.
 
-    Thread: any, but for ``join``, ``landed`` and ``abandoned``: reactor.
+    Attributes:
+        now: As given.
+
+    Thread: any, but for ``join``, ``adopt``, ``share``, ``landed`` and ``abandoned``: reactor.
     """
 
-    def __init__(self, store: Store[Value], max_known: int = MAX_KNOWN) -> None:
+    def __init__(self, store: Store[Value], now: Callable[[], float] = monotonic, max_known: int = MAX_KNOWN) -> None:
+        self.now = now
         self._store = store
         self._max_known = max_known
         self._flights: dict[bytes, Flight[Value]] = {}
@@ -176,7 +203,7 @@ class ResultCache(Generic[Value]):
     @property
     def in_use(self) -> bool:
         """Whether anything can be found at all; as long as not, a request needs no key. Thread: any."""
-        return bool(self._known) or self._store.shared
+        return bool(self._known or self._flights) or self._store.shared
 
     @property
     def flights(self) -> int:
@@ -187,14 +214,15 @@ class ResultCache(Generic[Value]):
         """Return a kept result that is at hand, else None. Thread: any."""
         return self._store.peek(key)
 
-    def keep(self, key: bytes, value: Value, size: int, seconds: float) -> bool:
-        """Keep a result, in the place of the one before.
+    def keep(self, key: bytes, value: Value, size: int, seconds: float, born: float | None = None) -> bool:
+        """Keep a result, in the place of an older one.
 
         Args:
             key: The key of its question.
             value: The result; nobody changes it any more.
             size: Bytes that it takes, roughly.
-            seconds: For how long; 0 or less forgets what is kept.
+            seconds: For how long from ``born``; 0 or less forgets what is kept.
+            born: When the answer came, in the time of ``now``; None for just now.
 
         Returns:
             Whether it is kept, as far as known.
@@ -204,12 +232,18 @@ class ResultCache(Generic[Value]):
         if not seconds > 0:
             self.expire(key)
             return False
+        now = self.now()
+        born = now if born is None else min(born, now)
+        left = born + seconds - now
         with self._lock:
+            known = self._known.get(key)
+            if left <= 0 or (known is not None and born < known.born):
+                return False
             # Who asks from now on finds this one; what is on its way may be older, and must not take its place.
             self._flights.pop(key, None)
-            kept = self._store.put(key, value, size, seconds)
+            kept = self._store.put(key, value, size, left)
             if kept:
-                self._remember(key, seconds)
+                self._remember(key, seconds, born)
         return kept
 
     def expire(self, key: bytes) -> None:
@@ -217,6 +251,9 @@ class ResultCache(Generic[Value]):
         with self._lock:
             self._flights.pop(key, None)
             self._store.expire(key)
+            known = self._known.get(key)
+            if known is not None:
+                known.born = self.now()  # what is older is not to come back
 
     def join(self, key: bytes, done: Done[Value], start: Start[Value], share: bool = False) -> Waiter[Value]:
         """Get a result from whatever has it: the store, a request that is on its way, or a new one.
@@ -225,7 +262,7 @@ class ResultCache(Generic[Value]):
             key: The key of the question.
             done: Called once with the outcome, now or later; not after ``Waiter.leave``.
             start: Makes the request, where one is needed.
-            share: Whether the request may be shared, though no result of this key was ever kept.
+            share: Whether the result will be kept, so that others may wait for it, though none of this key ever was.
 
         Returns:
             What to leave by.
@@ -251,11 +288,37 @@ class ResultCache(Generic[Value]):
         self._store.fetch(key, looked)
         return waiter
 
+    def adopt(self, key: bytes, done: Done[Value]) -> Waiter[Value] | None:
+        """Let others wait for a request that is on its way and was nobody else's so far.
+
+        Args:
+            key: The key of the question.
+            done: Called once with the outcome; see ``join``.
+
+        Returns:
+            What to leave by; its flight is to be settled, and to be told what cancels the request. None where another
+            request of this key is shared already.
+
+        Thread: reactor.
+        """
+        with self._lock:
+            if key in self._flights:
+                return None
+            flight = self._flights[key] = Flight(self, key)
+        return flight.join(done)
+
+    def share(self, flight: Flight[Value], key: bytes) -> None:
+        """Let others wait for a flight that nobody could join so far, unless there is another one. Thread: reactor."""
+        with self._lock:
+            if not flight.ended:
+                self._flights.setdefault(key, flight)
+
     def _found(self, flight: Flight[Value], key: bytes, value: Value) -> None:
         with self._lock:
             self._forget(flight, key)
-            # Another process has kept it: from now on it is known here too.
-            self._remember(key, HANDOVER)
+            if key not in self._known:
+                # Another process has kept it: from now on it is known here too.
+                self._remember(key, HANDOVER, -inf)
         flight.deliver(value, True)
 
     def landed(self, flight: Flight[Value], key: bytes, result: Value | RequestError, size: int | None) -> None:
@@ -289,9 +352,9 @@ class ResultCache(Generic[Value]):
             return False
         return known is not None
 
-    def _remember(self, key: bytes, seconds: float) -> None:
-        """Note that results of this key are kept, and for how long. The lock is held."""
-        self._known[key] = _Known(seconds)
+    def _remember(self, key: bytes, seconds: float, born: float) -> None:
+        """Note that results of this key are kept, for how long, and since when. The lock is held."""
+        self._known[key] = _Known(seconds, born)
         self._known.move_to_end(key)
         if len(self._known) > self._max_known:
             self._known.popitem(last=False)

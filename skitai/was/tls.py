@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 from functools import lru_cache
-from ipaddress import ip_address
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
@@ -23,6 +22,7 @@ from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from zope.interface import implementer
 
 from skitai.errors import ConfigError
+from skitai.was.limits import is_address
 
 FAULTS: Final = {
     9: "it is not valid yet",
@@ -59,7 +59,7 @@ class Handshake:
     def __init__(self, context: SSL.Context, host: str, verify: bool) -> None:
         self._context = context
         self._host = host
-        self._address = _is_address(host)
+        self._address = is_address(host)
         self._verify = verify
         self.fault = ""
 
@@ -149,11 +149,3 @@ def _note_fault(connection: SSL.Connection, certificate: Any, number: int, depth
     if not good and handshake is not None:
         handshake.fault = FAULTS.get(number, f"error {number} of OpenSSL")
     return bool(good)
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True

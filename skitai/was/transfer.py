@@ -6,7 +6,8 @@ collects; or it throws the answer away and begins anew: at the URL of a redirect
 where that is safe: a server may close an idle connection at any time, so that this says nothing about the server.
 Everything else that fails is for the caller to judge, who may know another server.
 
-Each transfer ends once, by ``_finish``, which gives back whatever it holds: lease, place in the queue, deadline,
+What fails below tells what, and is told on with the name of the server here, the one place where that is put in. Each
+transfer ends once, by ``_finish``, which gives back whatever it holds: lease, place in the queue, deadline,
 temporary file. The payload is the caller's, who may send it elsewhere next.
 
 Layer 3. It must not know clusters, caches, threads, nor who asks. Thread: reactor.
@@ -14,7 +15,7 @@ Layer 3. It must not know clusters, caches, threads, nor who asks. Thread: react
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import BinaryIO, Final, Protocol, TypeAlias
 
@@ -68,7 +69,7 @@ class Answer:
 
 
 Done: TypeAlias = Callable[["Answer | RequestError"], object]
-Extra: TypeAlias = "Callable[[URL], Iterable[tuple[bytes, bytes]]]"
+Extra: TypeAlias = Callable[[URL], Fields]
 """Gives further fields, such as transaction ids and cookies, for each request that goes to the URL."""
 
 
@@ -97,12 +98,12 @@ class Transfer:
 
     Attributes:
         deadline: In the time of the client's clock.
+        timeout: Seconds that who asks has given, for the message; the deadline may be nearer where others were asked
+            before.
         returned: Whether who asked has this object, and so can be told of the outcome.
     """
 
     __slots__ = (
-        "_answered",
-        "_auth",
         "_body",
         "_client",
         "_decoder",
@@ -111,6 +112,7 @@ class Transfer:
         "_done",
         "_encoding",
         "_extra",
+        "_first",
         "_head",
         "_history",
         "_lease",
@@ -119,10 +121,10 @@ class Transfer:
         "_outgoing",
         "_pool",
         "_sent",
-        "_timeout",
         "_trust",
         "deadline",
         "returned",
+        "timeout",
     )
 
     def __init__(
@@ -130,14 +132,14 @@ class Transfer:
     ) -> None:
         self._client = client
         self._outgoing = outgoing
-        self._timeout, self._max_size = limits
+        self.timeout, self._max_size = limits
         self._done: Done | None = done
         self._extra = extra
-        self._auth = outgoing.auth
         self._trust = DEFAULT_TRUST
         self._lease: Lease | None = None
         self._pool: Pool | None = None
         self._head: Head | None = None
+        self._first = b""
         self._body: Spool | None = None
         self._decoder: Decoder | None = None
         self._encoding = b""
@@ -146,7 +148,6 @@ class Transfer:
         self._history = 0
         self._digests = 0
         self._sent = False
-        self._answered = False
         self.deadline = 0.0
         self.returned = False
 
@@ -159,12 +160,14 @@ class Transfer:
 
     def cancel(self) -> None:
         """End the request; ``done`` gets ``RequestCancelled`` at once, unless it has been called before."""
-        self._fail(RequestCancelled(f"the request to {self._outgoing.url.text} was cancelled"))
+        self._give_up(RequestCancelled(f"the request to {self._outgoing.url.text} was cancelled"))
 
     def expire(self) -> None:
         """The deadline has come."""
-        where = self._outgoing.url.authority
-        self._fail(RequestTimeout(f"{where} has not answered within {self._timeout:g} seconds"))
+        # Rounded: what is left of a time is never what somebody has given.
+        where, seconds, pool = self._outgoing.url.authority, round(self.timeout, 3), self._pool
+        queued = pool is not None and pool.holds_back(self)
+        self._give_up(RequestTimeout(f"{where} has not answered within {seconds:g} seconds", queued=queued))
 
     def start(self, trust: Trust) -> None:
         """Begin (called by the client)."""
@@ -189,7 +192,7 @@ class Transfer:
             lease.start(outgoing, self._fields(outgoing), self)
         except Exception as error:  # a field that can not be sent, which is a mistake of the caller's
             lease.abort()
-            self._fail(RequestError(f"the request to {outgoing.url.text} can not be sent: {error}"))
+            self._give_up(RequestError(f"the request to {outgoing.url.text} can not be sent: {error}"))
             return
         self._lease = lease
 
@@ -200,15 +203,12 @@ class Transfer:
 
     def _fields(self, outgoing: Outgoing) -> Fields:
         """Return what goes along with a request besides its own fields."""
-        auth, extra = outgoing.auth, self._extra
-        if auth is None and extra is None:
-            return ()
-        url = outgoing.url
-        fields = [] if extra is None else list(extra(url))
-        if auth is not None:
-            value = self._client.credentials.authorization(auth, url.origin, outgoing.method, url.target)
-            fields.append((b"authorization", value))
-        return fields
+        auth, extra, url = outgoing.auth, self._extra, outgoing.url
+        fields: Fields = () if extra is None else extra(url)
+        if auth is None:
+            return fields
+        value = self._client.credentials.authorization(auth, url.origin, outgoing.method, url.target)
+        return [*fields, (b"authorization", value)]
 
     # -- the answer
 
@@ -222,7 +222,6 @@ class Transfer:
             lease.abort()
             self._acquire(fresh=True)
             return
-        self._sent = self._answered = True
         if status == 401 and self._outgoing.auth is not None:
             self._next = self._with_digest(head)
         elif status in REDIRECTS and self._outgoing.method in ("GET", "HEAD"):
@@ -232,7 +231,8 @@ class Transfer:
                 self._fail(error)
                 return
         if self._next is not None:
-            if (head.length or 0) > DISCARDED_SIZE:
+            # The rest is only read where that saves the connection.
+            if not head.keep_alive or (head.length or 0) > DISCARDED_SIZE:
                 self._proceed()
             return
         self._head = head
@@ -249,10 +249,15 @@ class Transfer:
                 self._proceed()
             return
         body = self._body
+        if body is None and not self._first and not self._encoding and len(data) <= self._max_size:
+            self._first = data  # of most answers it is all
+            return
         try:
             if body is None:
                 # Not before: an answer to HEAD names a coding, too, and has no data to be decoded.
                 self._body = body = Spool(self._client.settings.spool_size, self._max_size)
+                if self._first:
+                    body.add(self._first)
                 if self._encoding:
                     self._decoder = decoder_for(self._encoding, self._max_size)
             if self._decoder is not None:
@@ -262,7 +267,7 @@ class Transfer:
         except BadAnswer as error:
             self._fail(error)
         except OSError as error:
-            self._fail(RequestError(f"the answer can not be written to a temporary file: {error}"))
+            self._fail(_unwritten(error))
 
     def on_end(self) -> None:
         """The answer is complete; the connection has gone back to the pool."""
@@ -272,7 +277,7 @@ class Transfer:
             return
         head, body = self._head, self._body
         assert head is not None
-        content: bytes | BinaryIO = b""
+        content: bytes | BinaryIO = self._first
         try:
             if body is not None:
                 if self._decoder is not None:
@@ -284,7 +289,7 @@ class Transfer:
             self._fail(error)
             return
         except OSError as error:
-            self._fail(RequestError(f"the answer can not be written to a temporary file: {error}"))
+            self._fail(_unwritten(error))
             return
         headers = head.texts
         if headers is None:
@@ -333,15 +338,13 @@ class Transfer:
         if location is None:
             return None
         outgoing = self._outgoing
-        if outgoing.payload is not None and not outgoing.payload.rewindable:
-            return None
         if self._history >= self._client.settings.max_redirects:
-            raise BeyondLimit(f"{outgoing.url.text}: more than {self._history} redirects")
+            raise BeyondLimit(f"more than {self._history} redirects, the last one from {outgoing.url.text}")
         try:
             # Octets beyond ASCII are UTF-8 where they are, as browsers take them.
             url = outgoing.url.join(location.decode("utf-8", "surrogateescape"))
         except ValueError as error:
-            raise BadAnswer(f"{outgoing.url.text} redirects to what can not be asked: {error}") from error
+            raise BadAnswer(f"{outgoing.url.target} redirects to what can not be asked: {error}") from error
         self._history += 1
         if url.origin == outgoing.url.origin:
             return replace(outgoing, url=url)
@@ -361,8 +364,6 @@ class Transfer:
             outgoing.auth, origin, values, self._digests > 0
         ):
             return None
-        if outgoing.payload is not None and not outgoing.payload.rewindable:
-            return None
         self._digests += 1
         return outgoing
 
@@ -380,12 +381,14 @@ class Transfer:
     # -- the end
 
     def _fail(self, error: RequestError) -> None:
+        """End with what has failed below."""
+        message = f"{self._outgoing.url.authority}: {error}"
+        self._give_up(type(error)(message, error.sent, error.answered, error.queued))
+
+    def _give_up(self, error: RequestError) -> None:
         lease = self._lease
-        where = self._outgoing.url.authority
-        if where not in str(error):
-            error.args = (f"{where}: {error}",)
-        error.sent = error.sent or self._sent or (lease is not None and lease.sent)
-        error.answered = error.answered or self._answered or (lease is not None and lease.answered)
+        error.answered |= self._history > 0 or self._digests > 0 or (lease is not None and lease.answered)
+        error.sent |= error.answered or self._sent or (lease is not None and lease.sent)
         self._finish(error)
 
     def _finish(self, outcome: Answer | RequestError) -> None:
@@ -407,3 +410,7 @@ class Transfer:
 
 def _text(name: bytes) -> str:
     return remember(_names, name, name.decode("latin-1"))
+
+
+def _unwritten(error: OSError) -> RequestError:
+    return RequestError(f"the answer can not be written to a temporary file: {error}", sent=True, answered=True)

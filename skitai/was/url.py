@@ -12,12 +12,11 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import unquote, urlencode
 
-from skitai.was.payloads import flat
+from skitai.was.payloads import Pairs, flat
 from skitai.web.caches import CACHED_LENGTH, remember
 
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
@@ -102,7 +101,14 @@ class URL:
         return URL(url.scheme, url.host, url.port, _without_dots(path) + mark + query)
 
 
-def read_url(text: str) -> tuple[URL, tuple[str, str] | None]:
+class UserInfo(NamedTuple):
+    """Who asks, as a URL had it: what the application says besides wins over it."""
+
+    user: str
+    password: str
+
+
+def read_url(text: str) -> tuple[URL, UserInfo | None]:
     """Read what a user gave as a URL.
 
     Args:
@@ -123,12 +129,12 @@ def read_url(text: str) -> tuple[URL, tuple[str, str] | None]:
     return url, credentials
 
 
-def with_query(url: URL, params: Mapping[str, object]) -> URL:
+def with_query(url: URL, params: Pairs) -> URL:
     """Return ``url`` with parameters behind those it has.
 
     Args:
         url: The URL; its query stays.
-        params: Names and values. A list or a tuple gives a name several times, None leaves it out.
+        params: Names and values. A list or a tuple of values gives a name several times, None leaves it out.
     """
     query = encode_form(params)
     if not query:
@@ -138,7 +144,7 @@ def with_query(url: URL, params: Mapping[str, object]) -> URL:
     return URL(url.scheme, url.host, url.port, f"{target}{joint}{query}")
 
 
-def encode_form(params: Mapping[str, object]) -> str:
+def encode_form(params: Pairs) -> str:
     """Return names and values as a query, or as the body of a form, has them: percent-encoded UTF-8.
 
     Raises:
@@ -147,7 +153,7 @@ def encode_form(params: Mapping[str, object]) -> str:
     return urlencode([(name, value if isinstance(value, bytes) else str(value)) for name, value in flat(params)])
 
 
-def _read(text: str) -> tuple[URL, tuple[str, str] | None]:
+def _read(text: str) -> tuple[URL, UserInfo | None]:
     try:
         text = text.strip(" ")
         _check_characters(text)
@@ -230,10 +236,10 @@ def _international(host: str) -> str:
         raise ValueError(f"{host!r} is no name of a host ({error})") from None
 
 
-def _read_userinfo(userinfo: str) -> tuple[str, str]:
+def _read_userinfo(userinfo: str) -> UserInfo:
     user, _, password = userinfo.partition(":")
     try:
-        pair = unquote(user, errors="strict"), unquote(password, errors="strict")
+        pair = UserInfo(unquote(user, errors="strict"), unquote(password, errors="strict"))
     except UnicodeDecodeError:
         raise ValueError("user and password must be percent-encoded UTF-8") from None
     if _CONTROL.search("".join(pair)):

@@ -28,6 +28,7 @@ from skitai.web.connection import (
     CLOSING,
     HALF,
     HALF_CLOSE_GRACE,
+    HALF_CLOSE_SILENCE,
     HEAD,
     IDLE,
     LINGER_TIMEOUT,
@@ -83,8 +84,7 @@ class HTTPChannel:
         self.deadline = inf
         self.draining = False
         self.number = 0
-        limits = site.limits
-        self._engine = ServerConnection(limits.max_head_size, limits.max_target_size)
+        self._engine = ServerConnection(site.limits.max_head_size, site.limits.max_target_size)
         self._exchange: Exchange | None = None
         self._outlet: Outlet = None  # type: ignore[assignment]  # until the connection is made
         self._peers: Peers | None = None
@@ -105,9 +105,8 @@ class HTTPChannel:
         self._outlet = Outlet(self, transport, self.site.workers, self.site.limits.response_buffer_size)
         transport.registerProducer(self, True)
         self.number = self.site.opened(self)
-        limits = self.site.limits
-        wait = 0.0 if self.draining else min(limits.head_timeout, limits.keep_alive_timeout)
-        self.deadline = self.site.seconds() + wait
+        wait = min(self.site.limits.head_timeout, self.site.limits.keep_alive_timeout)
+        self.deadline = self.site.seconds() + (0.0 if self.draining else wait)
 
     def connectionMade(self) -> None:
         """Part of IProtocol; ``makeConnection`` does it all."""
@@ -149,13 +148,13 @@ class HTTPChannel:
 
     def readConnectionLost(self) -> None:
         """The client has closed its side: it is gone, or (RFC 9112 section 9.6) still waits for its answer."""
-        self._reading_paused, self._read_ended = False, True
+        self._reading_paused = False
         with self._outlet.lock:  # an application thread may be completing the turn
+            known, self._read_ended = self._read_ended, True  # known: all of a stream was sent after the end
             if self._stage < CLOSING and self._exchange is not None and self._engine.body_complete:
                 self.draining = self.draining or not self._engine.buffered
                 if self._stage == WORK:
-                    self._stage = HALF
-                    self.deadline = self.site.seconds() + HALF_CLOSE_GRACE
+                    self._await_handler(HALF_CLOSE_SILENCE if known else HALF_CLOSE_GRACE)
                 return
         if self._stage >= CLOSING or self._outlet.writable:
             self.transport.loseConnection()
@@ -193,8 +192,17 @@ class HTTPChannel:
         if exchange is None:
             self._begin_idling(self.site.seconds())
         elif exchange.body is not None and not self._engine.body_complete:
-            self._stage = BODY
             self._open_window(self.site.seconds(), cast(IncomingBody, exchange.body))
+        else:
+            self._await_handler(HALF_CLOSE_SILENCE)
+
+    def _await_handler(self, grace: float = HALF_CLOSE_GRACE) -> None:
+        """It is the handler's turn; a client that has closed its side is to get something within ``grace``."""
+        exchange = self._exchange
+        if self._read_ended and exchange is not None:
+            self._stage = HALF
+            self._window = exchange.body_sent
+            self.deadline = self.site.seconds() + grace
         else:
             self._stage = WORK
             self.deadline = inf
@@ -258,13 +266,11 @@ class HTTPChannel:
     def _handle(self, event: Event) -> None:
         exchange = self._exchange
         body = cast("IncomingBody | None", exchange.body) if exchange is not None else None
-        if type(event) is Data:
-            if body is not None:
-                body.feed(event.data)
+        if type(event) is Data and body is not None:
+            body.feed(event.data)
         elif type(event) is EndOfBody:
             if self._stage == BODY:
-                self._stage = WORK
-                self.deadline = inf
+                self._await_handler()
             if body is not None:
                 body.end()
         elif type(event) is Refused:
@@ -277,11 +283,9 @@ class HTTPChannel:
         if request.content_length:
             body = IncomingBody(self, request.content_length, request.expect_continue)
             exchange.body = body
-            self._stage = BODY
             self._open_window(exchange.started, body)
         else:
-            self._stage = WORK
-            self.deadline = inf
+            self._await_handler()
         self.site.dispatch(exchange)
 
     def _make_exchange(self, request: Request) -> Exchange:
@@ -300,9 +304,8 @@ class HTTPChannel:
             if self._exchange is not None and self._exchange.phase == DONE:
                 self._close()
             return
-        self._stage = WORK
-        self.deadline = inf
         exchange = self._make_exchange(Request(event.method, "-", "1.1", []))
+        self._await_handler()
         self.site.refuse(exchange, event.status, event.message)
 
     def _pause_reading(self) -> None:
@@ -344,7 +347,8 @@ class HTTPChannel:
             self.resume_body()  # its time begins now
 
     def _open_window(self, now: float, body: IncomingBody) -> None:
-        """Begin to measure how fast the client sends."""
+        """The client owes us its body: begin to measure how fast it sends."""
+        self._stage = BODY
         self._window = body.received
         self.deadline = now + self.site.limits.body_min_rate_grace
 
@@ -371,7 +375,7 @@ class HTTPChannel:
                 self._chunked = True
                 framing = _CHUNKED
         self._head = self._make_head(exchange, response, length, framing)
-        self._started(exchange)
+        self._started(exchange, streams=True)
 
     def send_data(self, exchange: Exchange, data: bytes) -> None:
         """Send a piece of a streamed body."""
@@ -435,10 +439,11 @@ class HTTPChannel:
             tail = framing + _END
         return encode_head(response, length, self.site.common_lines(now), tail)
 
-    def _started(self, exchange: Exchange) -> None:
+    def _started(self, exchange: Exchange, streams: bool = False) -> None:
         with self._outlet.lock:
             if exchange.phase == WAITING:
                 exchange.phase = STARTED
+                self._read_ended = self._read_ended or (streams and self._outlet.heard_all())
 
     def _leaves_much_unread(self, exchange: Exchange) -> bool:
         """Tell whether more of the body is still to come than is worth reading and dropping to keep the connection.
@@ -502,12 +507,10 @@ class HTTPChannel:
             cast(IncomingBody, exchange.body).discard()
         if self._closes:
             self._close()
+        elif not self._running and self._engine.body_complete:
+            self._run(self._next_events())
         elif not self._running:
-            if self._engine.body_complete:
-                self._run(self._next_events())
-            else:
-                self._stage = BODY
-                self._open_window(self.site.seconds(), cast(IncomingBody, exchange.body))
+            self._open_window(self.site.seconds(), cast(IncomingBody, exchange.body))
 
     def _send_file(self, exchange: Exchange, head: bytes, file: BinaryIO, extent: tuple[int, int]) -> None:
         if exchange.phase == GONE or self._stage >= CLOSING:
@@ -531,15 +534,14 @@ class HTTPChannel:
             self._refused(Refused(408, "the request head did not arrive in time", self._engine.method), None)
         elif stage == BODY:
             self._look_at_rate(now)
-        elif stage == HALF and self._exchange is not None and self._exchange.phase == STARTED:
-            self._back_to_work()  # the next write tells whether it is gone
+        elif stage == HALF and self._exchange is not None and self._exchange.body_sent > self._window:
+            self._await_handler(HALF_CLOSE_SILENCE)  # it was sent something, and has not reset the connection
         elif stage in (STALLED, CLOSING) and unsent(self.transport) < self._window:
             self._await_reader(stage)
-        elif stage in (STALLED, HALF, CLOSING):
-            self.deadline = inf
-            self.transport.abortConnection()
         else:
             self.deadline = inf
+            if stage in (STALLED, HALF, CLOSING):
+                self.transport.abortConnection()
 
     def _look_at_rate(self, now: float) -> None:
         exchange = self._exchange
@@ -561,8 +563,7 @@ class HTTPChannel:
         with self._outlet.lock:  # an application thread may be completing the turn
             self.draining = True
             if self._stage == IDLE:
-                # At the next sweep: a request that is in the kernel already is read first.
-                self.deadline = 0.0
+                self.deadline = 0.0  # at the next sweep: a request that is in the kernel already is read first
             elif self._stage == HEAD:
                 self.deadline = min(self.deadline, self.site.seconds() + LINGER_TIMEOUT)
 
@@ -573,8 +574,7 @@ class HTTPChannel:
 
     def _close(self) -> None:
         """Close once the client has what was sent. Where it may still be sending, let it first see our last words."""
-        engine = self._engine
-        lingers = not (engine.between_requests or (engine.body_complete and not engine.buffered))
+        lingers = not (self._engine.between_requests or (self._engine.body_complete and not self._engine.buffered))
         self._await_reader(CLOSING)
         self._resume_reading()
         transport = self.transport

@@ -28,6 +28,8 @@ _SIZE_LINE: Final = re.compile(
     + TOKEN
     + rb'|"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"))?)*'
 )
+# Between two chunks, as nearly all senders write it: one step for three, which counts where chunks are small.
+_NEXT_CHUNK: Final = re.compile(rb"\r\n([0-9A-Fa-f]{1,15})\r\n")
 _BARE: Final = re.compile(rb"(?<!\r)\n|\r(?=[^\n])|\0")
 _NOT_IN_TRAILERS: Final = frozenset(
     (b"transfer-encoding", b"content-length", b"host", b"content-encoding", b"content-type", b"content-range",
@@ -95,6 +97,13 @@ class ChunkedDecoder:
                     self._remaining -= len(piece)
                 if self._remaining:
                     return b""
+                match = _NEXT_CHUNK.match(buffer, at)
+                if match is not None:
+                    at = match.end()
+                    self._remaining = int(match[1], 16)
+                    if not self._remaining:
+                        self._state = _State.TRAILERS
+                    continue
                 self._state = _State.DATA_END
             step = self._trailers(buffer, at) if self._state is _State.TRAILERS else self._line(buffer, at)
             if step < 0:

@@ -10,7 +10,8 @@ keeps what is pipelined behind it. The stage says whose turn it is, and so what 
     BODY     the handler works, the client owes us its body: at the deadline look at the rate
     WORK     the handler works: no deadline
     STALLED  the client does not read: at the deadline abort
-    HALF     the client has closed its side while the handler works: at the deadline take it for gone
+    HALF     the client has closed its side while the handler works: at the deadline take it for gone, unless it was
+             sent something
     CLOSING  all was said; wait for the client to take it (and discard what it still sends): at the deadline abort
     CLOSED
 """
@@ -30,7 +31,13 @@ LINGER_TIMEOUT: Final = 2.0
 that it has for the rest of a request head when the server stops."""
 
 HALF_CLOSE_GRACE: Final = 0.5
-"""Seconds after which a client that has closed its side is taken for gone. Who only half-closes gets quick answers."""
+"""Seconds after which a client that has closed its side, and was sent nothing since, is taken for gone. One that has
+left and one that reads on can not be told apart without sending; those that leave are by far more."""
+
+HALF_CLOSE_SILENCE: Final = 20.0
+"""Seconds of silence that a client which has closed its side is waited for after it was sent something since: one that
+had left would have reset the connection, so it reads. It may leave later, which is not seen either, hence a bound. HTML
+(section 9.2.7) has streams of events send at least a comment every 15 seconds."""
 
 
 class Channel(Protocol):

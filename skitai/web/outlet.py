@@ -85,6 +85,13 @@ class Outlet:
         """Whether the client keeps up with what is sent. Thread: reactor."""
         return not self._paused and not self._pending
 
+    def heard_all(self) -> bool:
+        """Tell whether the client has closed its side, also where the reactor has yet to read that. The lock is held.
+
+        Thread: any.
+        """
+        return self._direct is not None and self._direct.heard_all()
+
     def put(self, exchange: Exchange, data: bytes, last: bool, waits: bool = True) -> None:
         """Send ``data`` behind whatever is queued; in an application thread wait while too much is (unless told not
         to).

@@ -62,6 +62,16 @@ class DirectServer(tcp.Server):
         except OSError:  # it would block; or the peer has gone, which the reactor will find out
             return 0
 
+    def heard_all(self) -> bool:
+        """Tell whether the next thing to be read is the end: the client has closed its side.
+
+        The caller holds ``lock``. Thread: any.
+        """
+        try:
+            return self.open and not self.socket.recv(1, socket.MSG_PEEK)
+        except OSError:  # it would block; or the peer has gone, which the reactor will find out
+            return False
+
     def write(self, data: bytes) -> None:
         """Queue ``data`` for the reactor to send."""
         if self.connected and not self._writeDisconnected:

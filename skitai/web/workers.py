@@ -118,14 +118,23 @@ class Workers:
 
     def submit(self, job: Job) -> bool:
         """Queue ``job``; return False when ``max_queued`` are waiting. Thread: reactor."""
+        if self._threads and len(self._jobs) >= self._max_queued and not self._has_idle_thread():
+            return False
+        self.insist(job)
+        return True
+
+    def insist(self, job: Job) -> None:
+        """Queue ``job``, however many are waiting: something else bounds how many of its kind there are.
+
+        Thread: reactor.
+        """
         if not self._threads:
             self._run(job, self._reactor_thread)
-            return True
-        if len(self._jobs) >= self._max_queued and not self._has_idle_thread():
-            return False
+            return
+        if self._stopped is not None:
+            _log.warn("{job} came too late: the application threads have been told to end", job=job)
         self._jobs.append(job)
         self._tokens.put(True)
-        return True
 
     def _has_idle_thread(self) -> bool:
         """Tell whether some of what is queued does not wait, but is about to be taken."""
@@ -210,7 +219,14 @@ class Workers:
             self._running += 1
             self._extra += 1
             self._loops += 1
-        self._pool.callInThread(self._loop)
+        try:
+            self._pool.callInThread(self._loop)
+        except Exception as error:  # the system has no more threads: it goes without
+            _log.warn("no thread runs in the place of one that waits: {error}", error=error)
+            with self._lock:
+                self._running -= 1
+                self._extra -= 1
+            self.to_reactor(self._loop_ended)
 
     def _retire(self) -> bool:
         """Tell whether this thread is to end, since there is one too many; if so, the token it took is given back."""

@@ -9,7 +9,6 @@ import time
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.functional.blackbox import Reply
-from tests.functional.process import until
 from tests.functional.requestbox import FRONT, SINGLE, BackEnd, Front, world
 from tests.functional.saddlebox import JSON, each, tables
 
@@ -153,10 +152,11 @@ class Both(SynchronousTestCase):
         code = f"""
             p = was.aresponse(lambda resp, proxy: proxy.done('x'))
             p.get('a', A + '{path}')
+            await was.get(A + '/slow/0.2')
             return 'not the proxy'
         """
-        self.assertEqual(self.page(code), "not the proxy")
-        until(lambda: BackEnd.hits[path], "the request of a proxy")
+        self.assertEqual(self.front.ado(code), "not the proxy")
+        self.assertEqual(BackEnd.hits[path], 1)
 
     def test_every_verb(self) -> None:
         code = """

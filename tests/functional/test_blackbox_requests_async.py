@@ -226,3 +226,43 @@ class Asyncio(SynchronousTestCase):
 
     def test_threads_wait_as_ever(self) -> None:
         self.assertEqual(ASYNCIO.do("was.get(A + '/echo').getwait(3).status_code"), 200)
+
+
+PAGE = """
+    async def page():
+        one = await was.get(A + '/echo')
+        some = await was.gather(was.get(A + '/echo'), was.get(B + '/status/404'))
+        more = await asyncio.gather(was.get(A + '/echo'), was.rpc(A + '/rpc2').add(1, 2))
+        each = await was.get.map('@three/echo')
+        try:
+            await asyncio.wait_for(was.get(A + '/hang/head'), 0.1)
+        except asyncio.TimeoutError:
+            return [r.status_code for r in (one, *some, *more, *each)]
+"""
+
+
+@tables
+class Elsewhere(SynchronousTestCase):
+    """Handles in tasks of event loops that the server has not begun."""
+
+    @each(FRONT, ASYNCIO)
+    def test_asyncio_run_in_a_thread(self, front: Front) -> None:
+        self.assertEqual(front.do(PAGE + "\n    return asyncio.run(page())"), [200, 200, 404, 200, 200, 200, 200, 200])
+
+    @each(
+        "asyncio.run_coroutine_threadsafe(page(), loop).result(5)",
+        "(loop.call_soon_threadsafe(begin), time.sleep(1), made[0].result())[-1]",
+    )
+    def test_a_task_that_a_thread_makes_on_the_loop_of_the_reactor(self, expression: str) -> None:
+        code = PAGE + f"""
+    from twisted.internet import reactor
+    loop, made = reactor._asyncioEventloop, []
+    begin = lambda: made.append(loop.create_task(page()))
+    return {expression}
+"""
+        self.assertEqual(ASYNCIO.do(code), [200, 200, 404, 200, 200, 200, 200, 200])
+
+    def test_what_is_no_handle(self) -> None:
+        raised, text = FRONT.error("was.gather([was.get(A + '/echo')])")
+        self.assertIn("TypeError", raised)
+        self.assertIn("was.gather(*handles)", text)

@@ -39,6 +39,45 @@ class Cache(SynchronousTestCase):
         """
         self.assertEqual(FRONT.do(code), ["1", False, "1", True, 3, 200])
 
+    def test_keeping_it_again_does_not_prolong_it(self) -> None:
+        """A page that calls ``cache`` whatever it got, as the manual has it, gets a new answer when the old is old."""
+        code = f"""
+            url, seen = A + '{path()}', []
+            for _ in range(5):
+                r = was.get(url).getwait(5)
+                r.cache(1)
+                seen.append(r.text)
+                time.sleep(0.4)
+            return seen
+        """
+        seen = FRONT.do(code)
+        self.assertEqual(seen[:2], ["1", "1"])
+        self.assertIn("2", seen)
+
+    @each(FRONT, SINGLE)
+    def test_a_hundred_at_once_make_one_request_from_the_first_time_on(self, front: Any) -> None:
+        code = f"""
+            url = A + '{path()}'
+            found = await was.gather(*[was.get(url).cache(60) for _ in range(100)])
+            return {{r.text for r in found}}, (await was.get(url)).is_cached
+        """
+        self.assertEqual(front.ado(code), [["1"], True])
+
+    def test_those_that_are_not_to_be_kept_are_not_shared(self) -> None:
+        code = f"return len({{r.text for r in await was.gather(*[was.get(A + '{path()}') for _ in range(100)])}})"
+        self.assertGreater(FRONT.ado(code), 20)  # the back end counts without a lock
+
+    @each("'60'", "None", "True", "object()")
+    def test_a_time_that_is_none(self, seconds: str) -> None:
+        for code in (
+            f"was.get(A + '/slow/0.1').cache({seconds})",
+            f"was.get(A + '/echo').getwait(3).cache({seconds})",
+            f"was.get.map('@pair/echo').cache({seconds})",
+        ):
+            raised, text = FRONT.error(code)
+            self.assertIn("TypeError", raised)
+            self.assertIn("seconds", text)
+
     def test_a_cached_answer_is_whole(self) -> None:
         code = f"""
             url = A + '{path()}?x=1'

@@ -279,6 +279,8 @@ class Refused(ServerTestCase):
         ('skitai.alias ("@a", skitai.PROTO_HTTP, ["127.0.0.1:80 x"])', "x"),
         ('skitai.alias ("@a", skitai.PROTO_HTTP, ["127.0.0.1:80 0"])', "0"),
         ('skitai.alias ("@a", skitai.PROTO_HTTP, [])', "@a"),
+        ('skitai.alias ("@a", skitai.PROTO_HTTP, ["127.0.0.1:80", "127.0.0.1:80/a?b=1"])', "a?b=1"),
+        ('skitai.alias ("@a", skitai.PROTO_HTTP, "a..example")', "a..example"),
         ('skitai.alias ("@a", "nonsense", "127.0.0.1:80")', "nonsense"),
         ('skitai.alias ("@a", skitai.PROTO_HTTPS, "127.0.0.1:80", cafile = "/none.pem")', "/none.pem"),
         ("skitai.set_max_rcache (-1)", "-1"),

@@ -45,6 +45,10 @@ fl = flask.Flask (__name__)
 def do_ ():
   return doing.answer (was, flask.request.get_json () ["code"])
 
+@fl.route ("/ado", methods = ["POST"])
+async def ado_ ():
+  return await doing.aanswer (was, flask.request.get_json () ["code"])
+
 bo = bottle.Bottle ()
 
 @bo.route ("/do", method = "POST")
@@ -55,8 +59,12 @@ def do__ ():
 def do___ (request):
   return HttpResponse (doing.answer (was, json.loads (request.body) ["code"]))
 
+@csrf_exempt
+async def ado___ (request):
+  return HttpResponse (await doing.aanswer (was, json.loads (request.body) ["code"]))
+
 settings.configure (ROOT_URLCONF = __name__, ALLOWED_HOSTS = ["*"], SECRET_KEY = "x", DEBUG = True)
-urlpatterns = [path ("do", do___)]
+urlpatterns = [path ("do", do___), path ("ado", ado___)]
 django.setup ()
 dj = get_wsgi_application ()
 
@@ -206,6 +214,20 @@ class Frameworks(SynchronousTestCase):
 
     def test_requests_while_an_iterable_is_sent(self) -> None:
         self.assertEqual(FRONT.ask("/late/").text, "2001 2002 2003 ")
+
+    @each("/flask/ado", "/django/ado")
+    def test_async_views_of_other_frameworks(self, path: str) -> None:
+        """They run on an event loop of their own, in an application thread."""
+        code = """
+            start = time.time()
+            one = was.get(A + '/slow/0.3')
+            some = await was.gather(was.get(A + '/slow/0.3'), was.get.map('@pair/echo'))
+            all = [await one, *await asyncio.gather(was.get(A + '/slow/0.3'), asyncio.sleep(0.01))]
+            return some[0].status_code, some[1].status_code, all[0].status_code, all[1].status_code, time.time() - start
+        """
+        *statuses, seconds = FRONT.do(code, path=path, kind="async def")
+        self.assertEqual(statuses, [200, [200, 200], 200, 200])
+        self.assertLess(seconds, 0.85)
 
 
 class Outside(SynchronousTestCase):

@@ -20,7 +20,7 @@ from tests.was.backends import Authority
 TIMES: Final = 1000
 WARM_TIMES: Final = 150
 SOON: Final = 3.0
-"""Seconds until everything is gone: less than an attempt to connect goes on that nobody gives up."""
+"""Seconds until everything is gone."""
 
 SLACK: Final = {"objects": 250, "timers": 2}
 """So many more than before are caches and the like; one for each request would be five hundred."""
@@ -43,8 +43,9 @@ def begin(was, url, options):
     if asker is None:
         asker = was.get("http://127.0.0.1:1/")._operation._asker
         asker.max_response_size = MAX_SIZE
-        # Idle connections are no leak; so they go soon.
-        asker.client.settings = dataclasses.replace(asker.client.settings, keep_alive_timeout=0.2)
+        # Idle connections are no leak, nor is an attempt to connect that nobody waits for; so they go soon.
+        dialer = asker.client.dialer
+        dialer.settings = dataclasses.replace(dialer.settings, keep_alive_timeout=0.2, connect_timeout=1.0)
     return was.get(url, **options)
 
 def options_of(seconds, user):

@@ -5,17 +5,18 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+from markupsafe import Markup
 from twisted.trial.unittest import SynchronousTestCase
 
-from skitai.saddle.bodies import is_async_stream, is_stream, whole
+from skitai.saddle.bodies import discard, is_async_stream, is_stream, whole
 from skitai.saddle.resproxy import ResProxy
 
 
 class Body:
     """Stands for ``skitai.was.pushed.Pushed``."""
 
-    def __init__(self, handle: Any, failed: Any) -> None:
-        self.handle, self.failed = handle, failed
+    def __init__(self, handle: Any, failed: Any, last: bytes) -> None:
+        self.handle, self.failed, self.last = handle, failed, last
         self.asked: list[Any] = []
         self.pieces: list[Any] = []
         self.ended = False
@@ -37,6 +38,9 @@ class Body:
     def done(self, content: Any) -> None:
         self.pieces.append(content)
         self.ended = True
+
+    def close(self) -> None:
+        self.pieces.append("closed")
 
 
 class ResProxyTests(SynchronousTestCase):
@@ -78,7 +82,7 @@ class ResProxyTests(SynchronousTestCase):
         self.assertTrue(is_async_stream(self.proxy))
         self.assertFalse(is_stream(self.proxy))
         self.assertIsNone(whole(self.proxy))
-        for name in ("read", "close", "nonsense", "__iter__", "_missing"):
+        for name in ("read", "more", "nonsense", "__iter__", "_missing"):
             self.assertIn(name, str(self.assertRaises(AttributeError, getattr, self.proxy, name)))
         self.assertTrue(self.proxy)  # though it has no parts yet
 
@@ -92,7 +96,21 @@ class ResProxyTests(SynchronousTestCase):
     def test_prolog_and_epilog(self) -> None:
         self.proxy.push("a")
         self.proxy.done("b")
-        self.assertEqual((self.body.pieces, self.body.ended), (["prolog", "a", "b", "epilog"], True))
+        self.assertEqual((self.body.pieces, self.body.ended), ([b"prolog", b"a", b"b"], True))
+        self.assertEqual(self.body.last, b"epilog")
+
+    def test_what_can_be_pushed(self) -> None:
+        for content in ("\u00e9", b"\xff", 5, None, Markup("<b>"), ["a", b"b"]):
+            self.proxy.push(content)
+        self.proxy.done()
+        self.assertEqual(self.body.pieces[1:], [b"\xc3\xa9", b"\xff", b"5", b"", b"<b>", b"ab", b""])
+        for call in (self.proxy.push, self.proxy.done):
+            self.assertIn("not dict", str(self.assertRaises(TypeError, call, {"a": 1})))
+        self.assertRaises(TypeError, ResProxy, self.was, print, None, object())
+
+    def test_what_is_not_sent_is_closed(self) -> None:
+        discard(self.proxy)
+        self.assertEqual(self.body.pieces, [b"prolog", "closed"])
 
     def test_parts_are_html(self) -> None:
         self.proxy["a"] = "<b>"
@@ -114,7 +132,7 @@ class ResProxyTests(SynchronousTestCase):
     def test_a_failure_shows_in_debug_only(self) -> None:
         error = KeyError("<gone>")
         self.body.failed(error)
-        self.assertEqual(self.body.pieces, ["prolog"])
+        self.assertEqual(self.body.pieces, [b"prolog"])
         self.was.app.debug = True
         self.body.failed(error)
-        self.assertIn("KeyError: &#x27;&lt;gone&gt;", self.body.pieces[1].replace("&#39;", "&#x27;"))
+        self.assertIn("KeyError: &#x27;&lt;gone&gt;", self.body.pieces[1].decode().replace("&#39;", "&#x27;"))

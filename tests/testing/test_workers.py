@@ -114,6 +114,16 @@ class SteppingTests(SynchronousTestCase):
         self.assertFalse(pool.submit(Task(fail)))
         self.assertEqual(pool.queued, 1)
 
+    def test_who_insists(self) -> None:
+        """The bound does not count for jobs that must not be refused."""
+        done: list[int] = []
+        pool = SteppingWorkers(Clock(), max_queued=1)
+        for number in range(3):
+            pool.insist(Task(lambda number=number: done.append(number)))  # type: ignore[misc]
+        self.assertEqual((pool.run_all(), done), (3, [0, 1, 2]))
+        InlineWorkers(Clock()).insist(Task(lambda: done.append(3)))
+        self.assertEqual(done, [0, 1, 2, 3])
+
     def test_cancel(self) -> None:
         """A cancelled job never runs; only one that waits can be cancelled."""
         pool = SteppingWorkers(Clock())

@@ -157,6 +157,8 @@ class Network(Reactor):
         places: By address and port what makes a ``Backend``; nothing: refused.
         names: By name the addresses; None for names whose lookup does not end.
         lookups: The names that were looked up.
+        hanging: Who waits for lookups that do not end.
+        connect_delay: Seconds that it takes to connect.
         attempts: Connections that are being made.
         backends: All backends ever connected to.
         links: All connections ever made.
@@ -169,6 +171,8 @@ class Network(Reactor):
         self.places: dict[tuple[str, int], Callable[[], Backend]] = {}
         self.names: dict[str, list[str] | None] = {}
         self.lookups: list[str] = []
+        self.hanging: list[Any] = []
+        self.connect_delay = 0.0
         self.attempts: list[Connector] = []
         self.tried: list[str] = []
         self.backends: list[Backend] = []
@@ -186,6 +190,8 @@ class Network(Reactor):
         addresses = self.names.get(hostName, [])
         if addresses is not None:
             self.callLater(0, self._resolved, receiver, addresses)
+        else:
+            self.hanging.append(receiver)
 
     def _resolved(self, receiver: Any, addresses: list[str]) -> None:
         for address in addresses:
@@ -198,7 +204,7 @@ class Network(Reactor):
         connector = Connector(self, host, port, factory)
         self.attempts.append(connector)
         self.tried.append(host)
-        self.callLater(0, connector.go)
+        self.callLater(self.connect_delay, connector.go)
         return connector
 
     def flush(self) -> None:

@@ -26,10 +26,9 @@ class Payload:
 
     content_type = None
 
-    def __init__(self, pieces: Any, size: int | None, rewindable: bool = False) -> None:
+    def __init__(self, pieces: Any, size: int) -> None:
         self.pieces = pieces
         self.size = size
-        self.rewindable = rewindable
         self.begun = 0
         self.asked = 0
 
@@ -56,7 +55,8 @@ class Case(SynchronousTestCase):
         """Close the client; nothing must be left."""
         self.assertEqual(self.client.counts["requests"], 0)
         self.assertEqual(self.client.counts["waiting"], 0)
-        self.assertEqual(self.client.counts["connecting"], 0)
+        # One attempt that nobody waits for may go on for a while.
+        self.assertLessEqual(self.client.counts["connecting"], len(self.client._pools))
         closed = self.client.close()
         self.network.flush()
         self.successResultOf(closed)
@@ -66,7 +66,7 @@ class Case(SynchronousTestCase):
 
     def request(self, outgoing: Outgoing | None = None, timeout: float = 10.0, **options: Any) -> Transfer:
         size = options.pop("max_response_size", 1 << 26)
-        return self.client.request(outgoing or get(), timeout, size, self.outcomes.append, **options)
+        return self.client.request(outgoing or get(), (timeout, size), self.outcomes.append, **options)
 
     def serve(self, handler: Handler | bytes, **place: Any) -> None:
         self.network.serve((lambda backend, message: handler) if isinstance(handler, bytes) else handler, **place)

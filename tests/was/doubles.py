@@ -22,7 +22,6 @@ class Threads:
     Attributes:
         reactor: Whether it is.
         jobs: What was submitted.
-        room: How many jobs fit.
         meanwhile: What happens while somebody blocks.
         hops: How often something was sent to the reactor.
     """
@@ -32,7 +31,6 @@ class Threads:
         self.reactor = False
         self.closed = False
         self.jobs: list[Any] = []
-        self.room = 100
         self.meanwhile: Callable[[], object] = lambda: None
         self.hops = 0
 
@@ -50,6 +48,10 @@ class Threads:
     def in_reactor(self) -> bool:
         return self.reactor
 
+    def in_reactor_call(self, function: Callable[..., Any], *args: object) -> Any:
+        """Call a function as the reactor would, while a thread does something else."""
+        return self._in_reactor(function, *args)
+
     def block(self, function: Callable[..., Any], *args: object) -> Any:
         assert not self.reactor
         self.hops += 1
@@ -62,11 +64,8 @@ class Threads:
             raise AssertionError("the thread would wait for ever")
         return outcome[0]
 
-    def submit(self, job: Any) -> bool:
-        if len(self.jobs) >= self.room:
-            return False
+    def insist(self, job: Any) -> None:
         self.jobs.append(job)
-        return True
 
     def run_jobs(self) -> None:
         """Do what was submitted, in an application thread."""
@@ -89,12 +88,16 @@ class Asked:
         self.kept = kept
         self.done: Callable[[Response], object] | None = None
         self.cancelled: list[bool] = []
+        self.shared = 0
 
     def peek(self) -> Response | None:
         return self.kept
 
     def start(self, done: Callable[[Response], object]) -> None:
         self.done = done
+
+    def share(self) -> None:
+        self.shared += 1
 
     def cancel(self, expired: bool = False) -> None:
         self.cancelled.append(expired)
@@ -121,12 +124,12 @@ class Caller:
         self.network = network
         client = HTTPClient(network, ClientSettings(), network)
         self.store: MemoryStore[Response] = MemoryStore(100, network.seconds)
-        self.asker = Asker(client, Clusters(aliases), ResultCache(self.store), network)
+        self.asker = Asker(client, Clusters(aliases), ResultCache(self.store, network.seconds), network)
         self.threads: Any = Threads(network)
         self.threads.reactor = True
         self.calls = 0
 
-    def next_call_fields(self) -> list[tuple[bytes, bytes]]:
+    def next_call_headers(self) -> list[tuple[bytes, bytes]]:
         self.calls += 1
         return [(b"x-gtxn-id", b"GTID-1"), (b"x-ltxn-id", b"%d" % (2000 + self.calls))]
 

@@ -8,7 +8,8 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from skitai.aliases import make_alias
-from skitai.was.calls import Verb
+from skitai.was import calls as calls_module
+from skitai.was.calls import RemoteCalls, Verb
 from skitai.was.handle import Handle, MapHandle
 from tests.was.backends import Backend, Message, Network, answer
 from tests.was.doubles import Caller
@@ -206,6 +207,18 @@ class ClusterTests(AskingTestCase):
         states = sorted(member["state"] for member in cluster.describe(self.network.seconds()))
         self.assertEqual(states, ["down", "up"])
 
+    def test_a_short_wait_says_nothing_about_the_member(self) -> None:
+        """What is nice to have gets little time, and the others get what they ask for."""
+        self.serve(None)
+        self.serve(None, B, "b.example")
+        handle = self.ask("@two/")
+        self.caller.threads.reactor = False
+        self.caller.threads.meanwhile = lambda: self.network.wait(0.1)
+        self.assertEqual(handle.getwait(0.1).status, 1)
+        [cluster] = self.caller.asker.clusters
+        states = [member["state"] for member in cluster.describe(self.network.seconds())]
+        self.assertEqual(states, ["up", "up"])
+
     def test_an_answer_that_is_too_large_does_not_count_against_the_member(self) -> None:
         self.serve(b"x" * 200)
         self.serve(b"x" * 200, B, "b.example")
@@ -350,6 +363,77 @@ class CacheTests(AskingTestCase):
         self.assertEqual({response.status_code for response in responses}, {200})
         responses[0].data.append(1)
         self.assertEqual(responses[1].data, [])
+
+    def test_a_hundred_that_are_to_be_kept_make_one_request_from_the_first_time_on(self) -> None:
+        self.serve(None)
+        handles = [self.ask().cache(60) for _ in range(100)]
+        self.assertEqual(len(self.seen), 1)
+        self.answer_later(b"[]")
+        self.assertEqual({handle.response().status_code for handle in handles}, {200})
+        self.assertTrue(self.ask().response().is_cached)
+        self.assertEqual(len(self.seen), 1)
+
+    def test_those_of_threads_too(self) -> None:
+        self.serve(None)
+        self.caller.threads.reactor = False
+        handles = []
+        for _ in range(3):
+            handles.append(Verb(self.caller, "get")("http://a.example/").cache(60))
+            self.network.flush()
+        self.assertEqual(len(self.seen), 1)
+        self.answer_later(b"[]")
+        self.assertEqual({handle.response().status_code for handle in handles}, {200})
+
+    def test_not_those_that_want_no_kept_answer(self) -> None:
+        self.serve(None)
+        for _ in range(2):
+            self.ask(use_cache=False).cache(60)
+        self.assertEqual(len(self.seen), 2)
+        self.answer_later()
+
+    def test_one_that_became_shared_on_its_way_keeps_its_deadline(self) -> None:
+        self.serve(None)
+        first = self.ask(timeout=2).cache(60)
+        other = self.ask(timeout=20)
+        self.network.wait(2.1)
+        self.assertEqual((first.response().status, other.is_done, len(self.seen)), (1, False, 1))
+        self.network.wait(18)
+        self.assertEqual((other.response().status, self.network.open), (1, 0))
+
+    def test_keeping_what_was_found_does_not_prolong_it(self) -> None:
+        self.serve()
+        self.keep(2)
+        for cached in (True, False):
+            self.network.wait(1.1)
+            response = self.ask().response()
+            self.assertEqual(response.is_cached, cached)
+            response.cache(2)
+
+    def test_a_server_that_hangs_once_does_not_hold_up_all(self) -> None:
+        """Who comes after one has waited in vain asks anew."""
+        first, other = self.flights(1, 20)
+        self.network.wait(1.05)
+        self.assertEqual(first.response().status, 1)
+        self.serve(b"2")
+        self.assertEqual((self.ask().response().data, len(self.seen)), (2, 2))
+        self.assertFalse(other.is_done)
+        other.cancel()
+        self.network.flush()
+
+    def test_a_long_document_is_read_by_who_looks_at_it(self) -> None:
+        calls: list[Any] = []
+        for size in (10, 100_000):
+            self.serve(b"x" * size)
+            call = RemoteCalls(self.caller)("http://a.example/")
+            self.patch(calls_module, "decode", lambda response: calls.append(response) or "read")
+            handle = call.method()
+            self.network.flush()
+            self.network.links[0].server_transport.abortConnection()
+            self.network.flush()
+            calls.append(size)
+            self.assertEqual(handle.response().data, "read")
+        self.assertEqual([size for size in calls if isinstance(size, int)], [10, 100_000])
+        self.assertEqual([isinstance(call, int) for call in calls], [False, True, True, False])
 
     def flights(self, *timeouts: float) -> list[Handle]:
         """Return handles that wait for one request, with these timeouts."""

@@ -40,20 +40,20 @@ class RequestTests(Case):
 
     def test_done_may_make_the_next_request_with_the_same_connection(self) -> None:
         self.serve(OK)
-        self.client.request(get(), 10, 100, lambda first: self.request())
+        self.client.request(get(), (10, 100), lambda first: self.request())
         self.answered()
         self.assertEqual(len(self.network.links), 1)
 
     def test_done_that_raises_is_logged_and_harms_nobody(self) -> None:
         self.serve(OK)
-        self.client.request(get(), 10, 100, lambda first: 1 / 0)  # type: ignore[arg-type]
+        self.client.request(get(), (10, 100), lambda first: 1 / 0)  # type: ignore[arg-type]
         self.network.flush()
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assertEqual(self.client.counts["idle"], 1)
 
     def test_nor_where_another_request_ends_and_begins_meanwhile(self) -> None:
         self.serve(b"")
-        first = self.client.request(get(), 10, 100, lambda outcome: self.request(timeout=1))
+        first = self.client.request(get(), (10, 100), lambda outcome: self.request(timeout=1))
         self.network.flush()
 
         def extra(url: Url) -> Any:
@@ -86,7 +86,7 @@ class CloseTests(Case):
     def test_done_may_not_begin_anew(self) -> None:
         """Who fails over when a request is cancelled is cancelled again, and does not keep the client open."""
         self.serve(b"")
-        self.client.request(get(), 10, 100, lambda outcome: self.request())
+        self.client.request(get(), (10, 100), lambda outcome: self.request())
         self.network.flush()
         closed = self.client.close()
         self.failure(RequestCancelled)
@@ -108,6 +108,8 @@ class ManyTests(Case):
         self.outcomes.clear()
         counts = self.client.counts
         self.assertEqual((counts["requests"], counts["open"]), (0, counts["idle"]))
+        self.assertLessEqual(counts["connecting"], 1)
+        self.network.wait(5)
         self.drop_idle()
         self.assertEqual(len(os.listdir("/dev/fd")), files)
 

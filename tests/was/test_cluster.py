@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from skitai.aliases import make_alias
+from skitai.errors import ConfigError
 from skitai.was.cluster import Attempts, Cluster, Clusters, Member, read_members, split_reference
 from skitai.was.health import Outcome
 
@@ -40,11 +41,25 @@ class MemberTests(SynchronousTestCase):
             "h/api/ 4": ("h", 80, 4, "/api"),
             "[::1]": ("::1", 80, 1, ""),
             "[2001:db8::7]:81/x 2": ("2001:db8::7", 81, 2, "/x"),
+            "[2001:0DB8::0:7]": ("2001:db8::7", 80, 1, ""),
+            "bücher.Example/café/%7e 2": ("xn--bcher-kva.example", 80, 2, "/caf%C3%A9/%7e"),
+            "A.example:443": ("a.example", 443, 1, ""),
             "10.0.0.1:81": ("10.0.0.1", 81, 1, ""),
         }.items():
             found = member(text)
             self.assertEqual((found.host, found.port, found.weight, found.path), expected, text)
             self.assertEqual((found.database, found.user, found.password), ("", "", ""))
+
+    def test_http_that_can_not_be_asked(self) -> None:
+        """All of an alias, and of all aliases, in one message."""
+        bad = ("h?x=1", "h/a#top", "a..example", "a" * 70, "[1:2]", "127.1", "ü_!.example")
+        for text in bad:
+            error = self.assertRaises(ConfigError, member, text)
+            self.assertIn(f"alias '@c': member {text!r}: ", str(error))
+        error = self.assertRaises(ConfigError, cluster, "h", *bad, ssl=True)
+        self.assertEqual(len(error.faults), len(bad))
+        aliases = [make_alias(name, "http", ["h", *bad], {}) for name in ("@a", "@b")]
+        self.assertEqual(len(self.assertRaises(ConfigError, Clusters, aliases).faults), 2 * len(bad))
 
     def test_ports(self) -> None:
         for ctype, extra, expected in (
@@ -284,6 +299,7 @@ class FailureTests(SynchronousTestCase):
         target = self.load.cluster
         self.load.down(1)
         returns = 600.25
+        wasted = 0
         while self.load.now < 700:
             when = target.next_probe()
             assert when is not None
@@ -293,10 +309,16 @@ class FailureTests(SynchronousTestCase):
                 reached = self.load.now >= returns
                 self.load.now += 0.05 if reached else 4.0
                 target.probed(probe, reached, self.load.now)
-            if 1 in self.take(3):
+            asked = []
+            for _ in range(3):
+                asked.append(self.load.start())
+                self.load.finish(0, FAILED if asked[-1] == 1 and self.load.now < returns else WELL)
+            if 1 in asked and self.load.now >= returns:
                 break
+            wasted += asked.count(1)
         self.assertGreaterEqual(self.load.now, returns)
         self.assertLess(self.load.now, returns + 10)
+        self.assertIn(wasted, (8, 9, 10))  # one a minute, for what no probe reaches may be well
         self.assertIs(target.next_probe(), None)
         self.assertEqual(Counter(self.load.once() for _ in range(9)), {0: 3, 1: 3, 2: 3})
 
@@ -381,6 +403,12 @@ class AttemptsTests(SynchronousTestCase):
         attempts.end(FAILED, 0.0)
         self.assertEqual(self.outstanding(), 0)
         self.assertEqual({line["state"] for line in self.cluster.describe(0.0)}, {"up"})
+
+    def test_only_one(self) -> None:
+        only = self.cluster.members[1]
+        attempts = Attempts(self.cluster, only)
+        self.assertEqual([attempts.next(0.0), self.outstanding(), attempts.next(0.0)], [only, 1, None])
+        self.assertEqual(self.outstanding(), 0)
 
     def test_going_on_leaves_nothing_behind(self) -> None:
         attempts = Attempts(self.cluster)

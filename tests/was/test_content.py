@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from skitai.errors import BadAnswer
+from skitai.was import content
 from skitai.was.content import decoder_for
 
 TEXT = b"".join(b"line %d of a text\n" % number for number in range(300))
@@ -162,6 +163,25 @@ class BadTests(ContentTestCase):
 
     def test_too_large_in_many_members(self) -> None:
         self.bad(b"gzip", gzip.compress(TEXT) * 4, "larger", 3 * len(TEXT))
+
+    def test_too_many_members(self) -> None:
+        """Tiny ones cost time, whatever comes out of them."""
+        self.patch(content, "_MAX_MEMBERS", 3)
+        self.assertEqual(decode(b"gzip", gzip.compress(b"a") * 3), b"aaa")
+        self.bad(b"gzip", gzip.compress(b"a") * 4, "more than 3 gzip members")
+
+    def test_too_much_behind(self) -> None:
+        self.patch(content, "_MAX_IGNORED", 5)
+        for coding in (b"gzip", b"deflate"):
+            data = CODED[coding](TEXT)
+            self.assertEqual(decode(coding, data + bytes(5), 1), TEXT)
+            self.assertEqual(decode(coding, data + bytes(5)), TEXT)
+        for piece_size in (0, 1, 7):
+            error = self.assertRaises(BadAnswer, decode, b"gzip", gzip.compress(TEXT) + bytes(6), piece_size)
+            self.assertIn("more than 5 bytes follow the gzip data", str(error))
+        # What comes in one piece with the end of deflate is dropped with it.
+        error = self.assertRaises(BadAnswer, decode, b"deflate", zlib.compress(TEXT) + bytes(6), 1)
+        self.assertIn("more than 5 bytes follow the deflate data", str(error))
 
     def test_too_many_codings(self) -> None:
         self.assertRaises(BadAnswer, decoder_for, b", ".join([b"gzip"] * 6), 10)

@@ -14,9 +14,10 @@ from skitai import was
 from skitai.errors import NotAvailable
 from skitai.was import context as context_module
 from skitai.was.context import NOT_AVAILABLE, OF_FRAMEWORK, Outside, Was, attach, current, detach, is_reserved, registry
+from skitai.was.loggers import current_mark
 from skitai.was.outgoing import VERBS
 from skitai.was.wasc import Wasc
-from skitai.web.transaction import fresh_gtxn
+from skitai.web.transaction import fresh_gtxn, handed_on
 from tests.web.exchanges import make_exchange
 
 
@@ -125,6 +126,28 @@ class InsideTests(_WasTestCase):
     def test_outgoing_calls_are_counted(self) -> None:
         self.enter((b"x-gtxn-id", b"G"), (b"x-ltxn-id", b"2001"))
         self.assertEqual([dict(was.next_call_headers())[b"x-ltxn-id"] for _ in range(3)], [b"3002", b"3003", b"3004"])
+
+    def test_no_two_calls_get_the_same_id(self) -> None:
+        """A view, its handlers and its callbacks share one ``was``; here one call overtakes another."""
+        context = self.enter((b"x-gtxn-id", b"G"))
+        found: list[Any] = []
+
+        def overtaken(exchange: Any) -> Any:
+            self.patch(context_module, "handed_on", handed_on)
+            found.append(context.next_call_headers())
+            return handed_on(exchange)
+
+        self.patch(context_module, "handed_on", overtaken)
+        found += [context.next_call_headers() for _ in range(2)]
+        self.assertEqual([dict(headers)[b"x-ltxn-id"] for headers in found], [b"2001", b"2002", b"2003"])
+
+    def test_outside_of_a_request_calls_bear_none(self) -> None:
+        self.assertEqual(was.next_call_headers(), [])
+
+    def test_the_mark_of_log_lines(self) -> None:
+        self.assertEqual(current_mark(), "")
+        self.enter((b"x-gtxn-id", b"G"), (b"x-ltxn-id", b"2001"))
+        self.assertEqual(current_mark(), "G/2001 ")
 
     def test_log_bears_the_ids(self) -> None:
         self.enter((b"x-gtxn-id", b"{G}"))

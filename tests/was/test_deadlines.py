@@ -75,6 +75,16 @@ class DeadlinesTests(SynchronousTestCase):
         self.clock.advance(10)
         self.assertEqual(self.log, [1.0, 2.0])
 
+    def test_one_that_raises_does_not_keep_the_others(self) -> None:
+        self.add(1.0, lambda: 1 / 0)
+        self.add(1.0)
+        self.add(2.0)
+        self.clock.advance(1)
+        self.assertEqual(self.log, [1.0, 1.0])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.clock.advance(1)
+        self.assertEqual(self.log, [1.0, 1.0, 2.0])
+
     def test_stop(self) -> None:
         self.add(1.0)
         self.deadlines.stop()

@@ -236,6 +236,83 @@ class AwaitTests(HandleTestCase):
         self.failureResultOf(ended, CancelledError)
         self.assertEqual([one.cancelled for one in asked], [[False], [False]])
 
+    def run_elsewhere(self, coroutine: Any, meanwhile: Any) -> Any:
+        """Run a coroutine as a task that the reactor knows nothing of; the reactor works for it in between."""
+        self.threads.reactor = False
+        loop = asyncio.new_event_loop()
+        self.addCleanup(loop.close)
+        task = loop.create_task(coroutine)
+        for step in (*meanwhile, lambda: None):
+            for _ in range(5):
+                loop.run_until_complete(asyncio.sleep(0))
+                self.clock.advance(0)
+            self.threads._in_reactor(step)
+        return loop.run_until_complete(asyncio.wait_for(task, 5))
+
+    def test_in_a_task_of_another_loop(self) -> None:
+        """``asyncio.run`` in a thread, an ``async def`` view of Flask or Django, a task of a startup hook."""
+        handle = self.make()
+        self.assertEqual(self.run_elsewhere(self.fetch(handle), [self.asked.end]).status, 3)
+        self.assertEqual(self.run_elsewhere(self.fetch(handle), []).status, 3)
+
+    def test_together_in_a_task_of_another_loop(self) -> None:
+        asked = [Asked(), Asked()]
+        handles = [self.make(one) for one in asked]
+
+        async def page() -> list[Any]:
+            return [*await Gathering(handles), *await asyncio.gather(*handles)]
+
+        found = self.run_elsewhere(page(), [asked[1].end, asked[0].end])
+        self.assertEqual([response.status for response in found], [3] * 4)
+
+    def test_cancelled_in_a_task_of_another_loop(self) -> None:
+        handle = self.make()
+
+        async def impatient() -> None:
+            try:
+                await asyncio.wait_for(handle, 0.001)
+            except asyncio.TimeoutError:
+                return
+            raise AssertionError("it was answered")
+
+        self.run_elsewhere(impatient(), [lambda: time.sleep(0.01)])
+        self.clock.advance(0)
+        self.assertEqual(self.asked.cancelled, [False])
+
+    def test_a_loop_that_was_closed_meanwhile(self) -> None:
+        handle = self.make()
+        self.threads.reactor = False
+        loop = asyncio.new_event_loop()
+        task = loop.create_task(self.fetch(handle))
+        loop.run_until_complete(asyncio.sleep(0))
+        self.clock.advance(0)
+        loop.close()
+        self.threads._in_reactor(self.asked.end)
+        self.assertEqual(handle.response().status, 3)
+        task._log_destroy_pending = False  # type: ignore[attr-defined]
+
+    def test_neither_on_the_reactor_nor_in_a_task(self) -> None:
+        handle = self.make()
+        self.threads.reactor = False
+        error = self.assertRaises(RuntimeError, handle.__await__().send, None)
+        self.assertIn("getwait", str(error))
+
+    def test_together_takes_handles(self) -> None:
+        for other in ([self.make()], 5, None):
+            error = self.assertRaises(TypeError, Gathering, [other])
+            self.assertIn("was.gather(*handles)", str(error))
+
+    def test_together_cancelled_leaves_what_others_want(self) -> None:
+        asked = [Asked(), Asked()]
+        handles = [self.make(one) for one in asked]
+        other = start(self.fetch(handles[1]))
+        gathered = start(self.fetch(Gathering(handles)))
+        gathered.cancel()
+        self.failureResultOf(gathered, CancelledError)
+        self.assertEqual([one.cancelled for one in asked], [[False], []])
+        asked[1].end()
+        self.assertEqual(self.successResultOf(other).status, 3)
+
     def test_together_cancelled(self) -> None:
         for awaited in (Gathering, MapHandle):
             asked = [Asked(), Asked(), Asked()]
@@ -292,19 +369,6 @@ class CallbackTests(HandleTestCase):
         callback.queue(handle)
         self.assertIn("callback 'print' of <Handle GET http://a.example/: under way>", str(callback))
 
-    def test_a_full_queue_delays_it(self) -> None:
-        found: list[Any] = []
-        self.make(callback=found.append)
-        self.clock.advance(0)
-        self.threads.room = 0
-        self.asked.end()
-        self.clock.advance(1)
-        self.threads.room = 1
-        self.clock.advance(1)
-        self.threads.run_jobs()
-        self.assertEqual(len(found), 1)
-        self.assertEqual(self.clock.getDelayedCalls(), [])
-
     def test_context_variables_follow(self) -> None:
         variable: ContextVar[str] = ContextVar("variable")
         found: list[str] = []
@@ -318,7 +382,7 @@ class CallbackTests(HandleTestCase):
 
     def test_it_is_called_once_after_the_call_even_on_the_reactor(self) -> None:
         found: list[Any] = []
-        self.threads.submit = lambda job: job.run() or True
+        self.threads.insist = lambda job: job.run()
         asked = Asked()
         asked.start = lambda done: done(answer())  # type: ignore[method-assign,assignment]
         self.make_in_reactor(asked, callback=found.append)
@@ -361,8 +425,25 @@ class FilterTests(HandleTestCase):
         response = handle.getwait()
         self.assertEqual((response.status, response.meta), (2, {"a": 1}))
         self.assertIn("KeyError", response.reason)
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
         self.assertRaises(KeyError, handle.wait)
         self.assertIs(handle.getwait(), response)
+
+    def test_one_that_ends_the_thread(self) -> None:
+        """It does not let the unfiltered data through to who looks next."""
+        ends = [SystemExit(), None]
+
+        def function(data: Any) -> Any:
+            end = ends.pop(0)
+            if end is not None:
+                raise end
+            return "filtered"
+
+        handle = self.make(filter=function)
+        self.clock.advance(0)
+        self.asked.end(answer(b"1"))
+        self.assertRaises(SystemExit, handle.getwait)
+        self.assertEqual(handle.getwait().data, "filtered")
 
     def test_two_threads_get_the_same(self) -> None:
         calls: list[Any] = []
@@ -385,6 +466,39 @@ class FilterTests(HandleTestCase):
 
 
 class CacheTests(HandleTestCase):
+    def test_a_time_that_is_none(self) -> None:
+        for handle in (self.make(), MapHandle([self.make()])):
+            for seconds in ("60", None, True, float("nan")):
+                error = self.assertRaises(TypeError, handle.cache, seconds)
+                self.assertIn(repr(seconds), str(error))
+
+    def test_what_can_not_be_kept_reaches_who_waits(self) -> None:
+        class Full(Keeper):
+            def keep(self, response: Response, seconds: float) -> None:
+                raise OSError("no room")
+
+        handle = self.make_in_reactor().cache(60)
+        fetched = start(self.fetch(handle))
+        response = answer()
+        response.kept_by(Full())
+        self.asked.end(response)
+        self.assertIs(self.successResultOf(fetched), response)
+        self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
+
+    async def fetch(self, awaited: Any) -> Any:
+        return await awaited
+
+    def test_others_may_wait_for_what_is_to_be_kept(self) -> None:
+        handle = self.make()
+        handle.cache(0)
+        handle.cache(60)
+        self.assertEqual(self.asked.shared, 0, "not in this thread")
+        self.clock.advance(0)
+        self.assertEqual(self.asked.shared, 1)
+        self.threads.reactor = True
+        handle.cache(60)
+        self.assertEqual(self.asked.shared, 2)
+
     def test_before_the_end_and_after(self) -> None:
         keeper = Keeper()
         handle = self.make()

@@ -41,6 +41,8 @@ class JudgeTests(SynchronousTestCase):
             RequestTimeout("slow", sent=True, answered=True),
             RequestCancelled("not wanted"),
             RequestCancelled("not wanted", sent=True),
+            RequestTimeout("it had no turn", queued=True),
+            ConnectFailed("too many wait", queued=True),
             ValueError("our bug"),
         ):
             self.assertIs(judge(error), UNKNOWN, error)
@@ -217,15 +219,51 @@ class ProbeTests(SynchronousTestCase):
         self.assertEqual(self.server.health.next_probe, self.server.now + 5.0)
 
     def test_no_request_is_wasted(self) -> None:
-        """As long as probes fail in time, no request is let through."""
+        """As long as probes fail in time, no request is let through for a minute."""
         self.server.ask(FAILED)
         for _ in range(50):
             self.server.now = self.server.health.next_probe
+            if self.server.now >= 160.0:
+                break
             ticket = self.server.health.begin_probe(self.server.now)
             self.assertFalse(self.server.health.may_ask(self.server.now))
             self.server.health.end_probe(ticket, False, self.server.now)
             self.assertFalse(self.server.health.may_ask(self.server.now))
-        self.assertEqual(self.server.rest(), 60.0)
+        self.assertEqual(self.server.now, 162.0)
+
+    def test_what_no_probe_reaches_may_be_well(self) -> None:
+        """A minute after the last failure a request is a trial, whatever probes say or do not say."""
+        for silent in (False, True):
+            self.server = Server()
+            health = self.server.health
+            self.wear_down(3)
+            failed = self.server.now
+            while self.server.now < failed + 60:
+                self.assertFalse(health.may_ask(self.server.now) and not silent)
+                self.server.now = health.next_probe
+                ticket = health.begin_probe(self.server.now)
+                if not silent:
+                    health.end_probe(ticket, False, self.server.now + 0.1)
+            for _ in range(10):
+                self.assertTrue(health.may_ask(self.server.now))
+                self.server.now = health.next_probe
+                health.end_probe(health.begin_probe(self.server.now), False, self.server.now)
+            trial = health.begin(self.server.now)
+            self.assertFalse(health.may_ask(self.server.now))
+            health.end(trial, FAILED, self.server.now)
+            self.assertGreater(self.server.rest(), 10.0)
+            self.server.now += 60.0
+            self.server.ask(WELL)
+            self.assertTrue(health.well)
+
+    def test_a_probe_that_fails_does_not_outweigh_an_answer(self) -> None:
+        """A request that was forced upon it, or is a trial that takes long, knows more."""
+        self.server.ask(FAILED)
+        forced = self.server.health.begin(100.5)
+        self.server.now = 101.0
+        self.server.probe(False)
+        self.server.health.end(forced, WELL, 101.5)
+        self.assertTrue(self.server.health.well)
 
     def test_lost(self) -> None:
         """A probe of which nothing is heard keeps requests away for as long as it may take, no longer."""

@@ -109,6 +109,20 @@ class OutboxTests(SynchronousTestCase):
         self.clock.advance(0)
         self.assertEqual(self.log, ["a 1", "b is dead", "d 1"])
 
+    def test_one_that_raises_does_not_hold_up_the_others(self) -> None:
+        def fail(data: bytes) -> bool:
+            raise RuntimeError("a fault of ours")
+
+        self.post("a")
+        self.post("b").transmit = fail  # type: ignore[method-assign]
+        self.post("c")
+        self.clock.advance(0)
+        self.assertEqual(self.log, ["a 1", "c 1"])
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        self.clock.advance(1)
+        self.post("d")
+        self.assertEqual((self.log[-1], self.clock.getDelayedCalls()), ("d 1", []))
+
     def test_withdrawn(self) -> None:
         self.post("a")
         self.outbox.withdraw(self.post("b"))

@@ -13,7 +13,7 @@ from skitai.constants import VERSION
 from skitai.was import outgoing as module
 from skitai.was.outgoing import VERBS, Outgoing, build
 from skitai.was.payloads import BytesPayload, FilePayload
-from skitai.was.url import read_url
+from skitai.was.url import UserInfo, read_url
 
 URL = read_url("http://host/path?x=y")[0]
 
@@ -69,6 +69,21 @@ class VerbTests(SynchronousTestCase):
         self.assertEqual(self.body("postform", {"a": ["b c", "€"], "d": None}, media_type), b"a=b+c&a=%E2%82%AC")
         self.assertEqual(self.body("putform", "a=b", media_type), b"a=b")
 
+    def test_pairs(self) -> None:
+        """A list of them keeps the order, and repeats names, where a dictionary can not."""
+        pairs = [("a", 1), ("b", "2"), ["a", "3"], ("c", None)]
+        for verb in ("get", "delete"):
+            self.assertEqual(build(verb, URL, pairs).url.target, "/path?x=y&a=1&b=2&a=3")
+        self.assertEqual(build("get", URL, []).url.target, "/path?x=y")
+        media_type = "application/x-www-form-urlencoded"
+        self.assertEqual(self.body("postform", pairs, media_type), b"a=1&b=2&a=3")
+        self.assertEqual(self.body("postform", tuple(pairs), media_type), b"a=1&b=2&a=3")
+        self.assertEqual(self.body("postnvp", pairs, "text/namevalue; charset=utf-8"), b"a=1\nb=2\na=3\n")
+        self.assertEqual(json.loads(self.body("post", pairs, "application/json")), [list(pair) for pair in pairs])
+        upload = content(build("upload", URL, pairs))
+        self.assertEqual(upload.count(b'name="a"'), 2)
+        self.assertLess(upload.index(b'name="b"'), upload.rindex(b'name="a"'))
+
     def test_xml(self) -> None:
         media_type = "text/xml; charset=utf-8"
         body = self.body("postxml", (1, "ä"), media_type)
@@ -112,6 +127,19 @@ class VerbTests(SynchronousTestCase):
         self.assertEqual((content_type(outgoing), content(outgoing)), ("application/octet-stream", b"stream"))
         self.assertEqual(content_type(build("postjson", URL, io.BytesIO(b"{}"))), "application/json")
 
+    def test_what_is_in_memory_is_taken_at_once(self) -> None:
+        """So it can go to several servers."""
+        file = io.BytesIO(b"stream")
+        file.seek(2)
+        for _ in range(2):
+            outgoing = build("post", URL, file)
+            self.assertIsInstance(outgoing.payload, BytesPayload)
+            self.assertEqual((content_type(outgoing), content(outgoing)), ("application/octet-stream", b"ream"))
+        file.name = "/tmp/a.csv"  # type: ignore[attr-defined]
+        self.assertEqual(content_type(build("post", URL, file)), "text/csv")
+        file.close()
+        self.assertRaises(ValueError, build, "post", URL, file)
+
     def test_faults(self) -> None:
         for verb, data, error, *words in (
             ("brew", None, ValueError, "'brew'", "postform"),
@@ -124,6 +152,10 @@ class VerbTests(SynchronousTestCase):
             ("postnvp", 3, TypeError, "postnvp", "int"),
             ("upload", "x", TypeError, "upload", "str"),
             ("upload", {"f": (1,)}, ValueError, "'f'"),
+            ("upload", {"f": object()}, TypeError, "upload", "'f'", "object"),
+            ("upload", {"f": {"a": 1}}, TypeError, "upload", "'f'", "dict"),
+            ("get", [("a", 1), "bc"], TypeError, "get", "pairs"),
+            ("postform", ["ab"], TypeError, "postform", "pairs"),
             ("postxml", object(), TypeError, "postxml"),
             ("post", io.StringIO(), ValueError, "binary"),
             ("post", Path("/nowhere/at/all"), OSError, "/nowhere"),
@@ -158,6 +190,10 @@ class HeaderTests(SynchronousTestCase):
         names = [name for name, _ in self.fields({"ACCEPT": "a/b", "user-agent": "me"})]
         self.assertEqual(names, [b"accept-encoding", b"accept", b"user-agent"])
         self.assertEqual(content_type(build("post", URL, {"a": 1}, {"Content-Type": "a/b"})), "a/b")
+
+    def test_none_leaves_one_out(self) -> None:
+        self.assertEqual(self.fields({"X-A": None, "X-B": "1"})[3:], [(b"x-b", b"1")])
+        self.assertEqual(self.fields([("X-A", None), (b"User-Agent", None)]), self.fields(None))
 
     def test_a_part_of_coded_content_is_not_asked_for(self) -> None:
         """Nobody could decode it."""
@@ -242,6 +278,23 @@ class AuthTests(SynchronousTestCase):
         ):
             self.assertIn("auth", str(self.assertRaises(ValueError, build, "get", URL, auth=auth)), auth)
 
+    def test_the_header_is_another_way_to_say_it(self) -> None:
+        """Two fields would be sent, and every server takes another one."""
+        headers = {"authorization": "Bearer geheim"}
+        for auth in (("user", "password"), "token"):
+            error = self.assertRaises(ValueError, build, "get", URL, None, headers, auth)
+            self.assertIn("auth", str(error))
+            self.assertIn("'Authorization'", str(error))
+            self.assertNotIn("geheim", str(error))
+        self.assertIsNone(build("get", URL, None, headers, "").auth)
+
+    def test_the_header_wins_over_the_url(self) -> None:
+        given = UserInfo("user", "password")
+        self.assertEqual(build("get", URL, auth=given).auth, ("user", "password"))
+        outgoing = build("get", URL, None, [(b"AUTHORIZATION", b"Bearer x")], given)
+        self.assertIsNone(outgoing.auth)
+        self.assertIn((b"authorization", b"Bearer x"), outgoing.headers)
+
     def test_a_fault_does_not_tell_the_secret(self) -> None:
         pairs = ("user", "geheim\n"), ("user", "geheim", 1), ("u:", "geheim"), ("\ud800", "geheim")
         for auth in ("geheim geheim", *pairs):
@@ -258,10 +311,5 @@ class RepeatableTests(SynchronousTestCase):
             self.assertFalse(build(verb, URL).repeatable, verb)
 
     def test_payloads(self) -> None:
-        reading = io.BytesIO(b"x")
-        self.assertTrue(Outgoing("PUT", URL, (), FilePayload(reading)).repeatable)
-        once = BytesPayload(b"x")
-        self.assertTrue(Outgoing("PUT", URL, (), once).repeatable)
-        once.rewindable = False
-        self.assertFalse(Outgoing("PUT", URL, (), once).repeatable)
+        self.assertTrue(Outgoing("PUT", URL, (), FilePayload(io.BytesIO(b"x"))).repeatable)
         self.assertFalse(Outgoing("POST", URL, (), BytesPayload(b"x")).repeatable)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 import os
+from datetime import date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import IO, Any
+from uuid import UUID
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -37,8 +40,7 @@ class PayloadTestCase(SynchronousTestCase):
         pieces = list(payload.chunks())
         self.assertTrue(all(0 < len(piece) <= PIECE_SIZE for piece in pieces))
         content = b"".join(pieces)
-        if payload.size is not None:
-            self.assertEqual(len(content), payload.size)
+        self.assertEqual(len(content), payload.size)
         return content
 
 
@@ -58,7 +60,7 @@ class FileTests(PayloadTestCase):
 
     def test_path(self) -> None:
         payload = FilePayload(self.path(b"y" * 100_000, "a.png"))
-        self.assertEqual((payload.size, payload.content_type, payload.rewindable), (100_000, "image/png", True))
+        self.assertEqual((payload.size, payload.content_type), (100_000, "image/png"))
         self.assertEqual(self.content(payload), b"y" * 100_000)
         payload.close()
         payload.close()
@@ -106,11 +108,21 @@ class FileTests(PayloadTestCase):
         self.assertIn("shorter", str(self.assertRaises(OSError, next, pieces)))
         payload.close()
 
+    def test_what_gives_more_than_it_was_asked_for(self) -> None:
+        """The rest would be the next request, whoever has written it."""
+
+        class Generous(io.BytesIO):
+            def read(self, size: int | None = -1) -> bytes:
+                return super().read(None if size is None else size + 5)
+
+        payload = FilePayload(Generous(b"x" * PIECE_SIZE + b"DELETE / HTTP/1.1\r\n\r\n"))
+        self.assertIn("more than", str(self.assertRaises(OSError, list, payload.chunks())))
+
     def test_a_file_that_can_not_seek(self) -> None:
         """It is read at once: what it waits for may be the reactor, which must not wait for it."""
         file = OnlyReads(b"ab", b"c")
         payload = FilePayload(file)  # type: ignore[arg-type]
-        self.assertEqual((payload.size, payload.rewindable, file.pieces), (3, True, []))
+        self.assertEqual((payload.size, file.pieces), (3, []))
         for _ in range(2):
             self.assertEqual(self.content(payload), b"abc")
         payload.close()
@@ -164,6 +176,24 @@ class MultipartTests(PayloadTestCase):
     def test_nothing(self) -> None:
         self.assertEqual(self.body({}), b"--B--\r\n")
 
+    def test_values_that_have_a_text(self) -> None:
+        moment, key = datetime(2026, 11, 22, 12, 0), UUID(int=5)
+        for value in (True, 1.5, 2j, Decimal("1.10"), date(2026, 1, 2), moment, moment.time(), key):
+            self.assertIn(f'name="a"\r\n\r\n{value}\r\n'.encode(), self.body({"a": value}))
+        for value in (bytearray(b"\xff"), memoryview(b"\xff")):
+            self.assertIn(b'name="a"\r\n\r\n\xff\r\n', self.body({"a": value}))
+
+    def test_values_that_have_none(self) -> None:
+        for value in (object(), {}, {"b"}, PayloadTestCase):
+            error = self.assertRaises(TypeError, MultipartPayload, {"some field": value})
+            self.assertIn("'some field'", str(error))
+
+    def test_pairs(self) -> None:
+        payload = MultipartPayload([("a", "1"), ("f", ("n", b"2")), ("a", "3")], "B")
+        content = self.content(payload)
+        self.assertLess(content.index(b'name="f"'), content.rindex(b'name="a"'))
+        self.assertEqual(content.count(b'name="a"'), 2)
+
     def file(self, value: Any) -> bytes:
         """Return what stands between boundary and end for a file named "f"."""
         head, end = b'--B\r\nContent-Disposition: form-data; name="f"; filename=', b"\r\n--B--\r\n"
@@ -187,6 +217,12 @@ class MultipartTests(PayloadTestCase):
     def test_what_a_view_was_sent(self) -> None:
         upload = Upload(str(self.path(b"content", "tmp123")), "né.txt", 7, "text/x")
         self.assertEqual(self.file(upload), '"né.txt"\r\nContent-Type: text/x\r\n\r\ncontent'.encode())
+
+    def test_a_media_type_that_a_view_was_sent_can_not_begin_a_field(self) -> None:
+        plain = b'"a.txt"\r\nContent-Type: text/plain\r\n\r\ncontent'
+        for made_up in ("text/x\r\nX-Evil: 1", "text/\xe9", None):
+            upload = Upload(str(self.path(b"content", "tmp123")), "a.txt", 7, made_up)  # type: ignore[arg-type]
+            self.assertEqual(self.file(upload), plain)
 
     def test_a_text_is_never_a_path(self) -> None:
         path = str(self.path(b"secret"))
@@ -219,7 +255,6 @@ class MultipartTests(PayloadTestCase):
 
     def test_sent_again(self) -> None:
         payload = MultipartPayload({"a": "1", "f": self.path(b"z" * 200_000)})
-        self.assertTrue(payload.rewindable)
         first = self.content(payload)
         self.assertEqual(self.content(payload), first)
         payload.close()
@@ -259,3 +294,4 @@ class FlatTests(SynchronousTestCase):
         fields = {"a": [1, None, 2], 3: (4,), "b": None, "c": []}
         self.assertEqual(list(flat(fields)), [("a", 1), ("a", 2), ("3", 4)])
         self.assertEqual(list(flat(fields, list)), [("a", 1), ("a", 2), ("3", (4,))])
+        self.assertEqual(list(flat([("a", 1), ("b", None), ("a", [2, 3])])), [("a", 1), ("a", 2), ("a", 3)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -10,10 +11,12 @@ from skitai.errors import ConnectFailed, NameNotFound, RequestError
 from skitai.was.connecting import Dialer
 from skitai.was.http1 import Head
 from skitai.was.limits import ClientSettings, Target
+from skitai.was.names import MAX_LOOKUPS
 from skitai.was.outgoing import Outgoing
 from skitai.was.pool import Pool
 from skitai.was.url import read_url
 from tests.was.backends import HANGS, OK, Backend, Message, Network, answer
+from tests.was.test_names import Seeker
 
 REQUEST = Outgoing("GET", read_url("http://a.example/")[0])
 
@@ -63,6 +66,7 @@ class Case(SynchronousTestCase):
 
     def check_clean(self, pool: Pool) -> None:
         pool.close()
+        pool._dialer.names.close()
         for backend in self.network.backends:
             backend.transport.abortConnection()
         self.network.flush()
@@ -123,6 +127,8 @@ class LeaseTests(Case):
         self.assertEqual([visitor.error is not None for visitor in visitors], [False, False, False, True])
         for visitor in visitors:
             pool.forget(visitor)
+        assert visitors[3].error is not None
+        self.assertTrue(visitors[3].error.queued)
 
     def test_an_answer_that_ends_the_connection(self) -> None:
         self.network.serve(lambda backend, message: answer(b"ok", "Connection: close"))
@@ -143,16 +149,117 @@ class LeaseTests(Case):
         fresh = self.visit(pool, fresh=True)
         self.assertEqual((fresh.ended, fresh.reused, len(self.network.links)), (True, False, 2))
 
-    def test_a_fresh_one_waits_while_others_pass(self) -> None:
+    def test_a_fresh_one_has_its_turn(self) -> None:
+        """Where the limit is reached an old connection makes room."""
         self.network.serve(self.hold)
         pool = self.pool(max_connections=1)
         first, fresh, third = self.visit(pool), self.visit(pool, fresh=True), self.visit(pool)
         self.reply()
-        self.assertEqual((first.ended, fresh.lease, third.reused), (True, None, True))
+        self.assertEqual((first.ended, fresh.reused, fresh.lease is None, third.lease), (True, False, False, None))
+        self.assertEqual((self.network.open, len(self.network.links)), (1, 2))
         self.reply()
-        self.assertFalse(fresh.reused)
+        self.assertEqual((fresh.ended, third.reused), (True, True))
         self.reply()
-        self.assertTrue(fresh.ended)
+
+    def test_others_pass_a_fresh_one_that_is_connecting(self) -> None:
+        self.network.serve(self.hold)
+        pool = self.pool(max_connections=2)
+        self.visit(pool)
+        self.network.places[("192.0.2.1", 80)] = HANGS
+        fresh, third = self.visit(pool, fresh=True), self.visit(pool)
+        self.reply()
+        self.assertEqual((fresh.lease, third.reused), (None, True))
+        self.reply()
+        self.assertEqual((fresh.lease, pool.counts["idle"]), (None, 1))
+        pool.forget(fresh)
+
+    def test_fresh_ones_do_not_starve_under_load(self) -> None:
+        self.network.serve(self.hold)
+        pool = self.pool(max_connections=2)
+        for _ in range(2):
+            self.visit(pool)
+        fresh = [self.visit(pool, fresh=True) for _ in range(3)]
+        others = [self.visit(pool) for _ in range(3)]
+        for _ in range(8):
+            others.append(self.visit(pool))
+            self.reply()
+        self.assertEqual([visitor.ended for visitor in fresh], [True] * 3)
+        self.assertEqual({visitor.reused for visitor in fresh}, {False})
+        while self.held:
+            self.reply()
+        self.assertEqual({visitor.ended for visitor in others}, {True})
+
+    def test_who_waits_because_of_our_own_limits(self) -> None:
+        self.network.serve(self.hold)
+        pool = self.pool(max_connections=1)
+        running, queued = self.visit(pool), self.visit(pool)
+        self.assertEqual((pool.holds_back(running), pool.holds_back(queued)), (False, True))
+        pool.forget(queued)
+        self.assertFalse(pool.holds_back(queued))
+        self.reply()
+
+    def test_who_waits_because_of_the_server(self) -> None:
+        """It does not accept connections: that others wait as well is no limit of ours."""
+        self.network.serve(self.hold)
+        pool = self.pool(max_connections=2)
+        self.network.places[("192.0.2.1", 80)] = HANGS
+        visitors = [self.visit(pool) for _ in range(3)]
+        self.assertEqual([pool.holds_back(visitor) for visitor in visitors], [False] * 3)
+        for visitor in visitors:
+            pool.forget(visitor)
+
+    def test_who_waits_for_a_lookup_to_begin(self) -> None:
+        pool = self.pool("last.example")
+        names = pool._dialer.names
+        for number in range(MAX_LOOKUPS):
+            self.network.names[f"dead{number}.example"] = None
+            names.ask(f"dead{number}.example", Seeker())
+        visitor = self.visit(pool)
+        self.assertEqual((pool.holds_back(visitor), names.is_queued("last.example")), (True, True))
+        pool.forget(visitor)
+        self.assertEqual((names.is_queued("last.example"), pool.counts["connecting"]), (False, 0))
+
+
+class DeadTests(Case):
+    """Connections that the kernel knows more of than the reactor does."""
+
+    def idle(self) -> tuple[Pool, socket.socket]:
+        """Return a pool with one idle connection, and the other end of its socket."""
+        self.network.serve(lambda backend, message: OK)
+        pool = self.pool()
+        visitor = self.visit(pool)
+        ours, theirs = socket.socketpair()
+        self.addCleanup(ours.close)
+        self.addCleanup(theirs.close)
+        ours.setblocking(False)
+        visitor.lease._socket = ours
+        return pool, theirs
+
+    def test_one_that_is_alive_is_used(self) -> None:
+        pool, _ = self.idle()
+        self.network.wait(1)
+        self.assertTrue(self.visit(pool).reused)
+
+    def test_one_that_was_closed_is_not(self) -> None:
+        pool, theirs = self.idle()
+        theirs.close()
+        self.network.wait(1)
+        self.assertFalse(self.visit(pool).reused)
+        self.assertEqual((self.network.open, len(self.network.links)), (1, 2))
+
+    def test_one_that_was_talked_on_is_not(self) -> None:
+        """It would be the answer to the next request."""
+        pool, theirs = self.idle()
+        theirs.send(b"HTTP/1.1 500 Server Gone\r\nContent-Length: 5\r\n\r\nSTALE")
+        self.network.wait(0.002)
+        visitor = self.visit(pool)
+        self.assertEqual((visitor.body, visitor.reused), (b"ok", False))
+
+    def test_the_kernel_is_not_asked_about_one_that_was_in_use_just_now(self) -> None:
+        pool, theirs = self.idle()
+        theirs.close()
+        self.network.wait(0.0005)
+        self.assertTrue(self.visit(pool).reused)
 
 
 class ConnectTests(Case):
@@ -206,7 +313,7 @@ class ConnectTests(Case):
         visitors = [self.visit(pool) for _ in range(3)]
         for visitor in visitors:
             self.assertIsInstance(visitor.error, ConnectFailed)
-            self.assertIn("http://a.example:80: the connection is refused", str(visitor.error))
+            self.assertEqual(str(visitor.error), "the connection is refused")
 
     def test_who_does_not_answer(self) -> None:
         self.network.names["a.example"] = ["192.0.2.1"]
@@ -217,22 +324,56 @@ class ConnectTests(Case):
         self.assertEqual(self.network.attempts, [])
 
     def test_attempts_that_nobody_waits_for_end(self) -> None:
-        self.network.names["a.example"] = ["192.0.2.1"]
-        self.network.places[("192.0.2.1", 80)] = HANGS
-        pool = self.pool()
+        """All but one at once, and that one in the time of one address."""
+        self.network.names["a.example"] = ["192.0.2.1", "192.0.2.2", "192.0.2.3"]
+        for address in self.network.names["a.example"] or ():
+            self.network.places[(address, 80)] = HANGS
+        pool = self.pool(connect_timeout=2.0)
         visitors = [self.visit(pool) for _ in range(3)]
-        for left in (2, 1, 0):
+        for left in (2, 1, 1):
             pool.forget(visitors.pop())
             self.assertEqual((pool.counts["connecting"], len(self.network.attempts)), (left, left))
-        self.assertEqual(self.emptied, [pool])
+        self.network.wait(1.9)
+        self.assertEqual((pool.counts["connecting"], self.emptied), (1, []))
+        self.network.wait(0.2)
+        self.assertEqual((self.network.attempts, self.emptied), ([], [pool]))
+
+    def test_who_has_little_time_finds_what_the_one_before_has_begun(self) -> None:
+        """Connecting takes longer than each of them waits."""
+        self.network.serve(lambda backend, message: OK)
+        self.network.connect_delay = 0.4
+        pool = self.pool()
+        for _ in range(3):
+            visitor = self.visit(pool)
+            self.network.wait(0.3)
+            if visitor.ended:
+                break
+            pool.forget(visitor)
+        self.assertEqual((visitor.ended, visitor.reused, len(self.network.links)), (True, False, 1))
+        self.network.wait(10)
+        self.assertEqual((pool.counts["connecting"], pool.counts["idle"]), (0, 1))
+
+    def test_who_comes_later_has_all_the_time(self) -> None:
+        """An attempt that had been given up nearly is its own from then on."""
+        self.network.names["a.example"] = ["192.0.2.1", "192.0.2.2"]
+        self.network.places[("192.0.2.1", 80)] = HANGS
+        self.network.places[("192.0.2.2", 80)] = lambda: Backend(lambda backend, message: OK)
+        pool = self.pool(connect_timeout=2.0)
+        pool.forget(self.visit(pool))
+        self.network.wait(1)
+        visitor = self.visit(pool)
+        self.network.wait(1.1)
+        self.assertTrue(visitor.ended)
 
     def test_who_has_left_is_not_kept_until_the_lookup_ends(self) -> None:
         self.network.names["a.example"] = None
         pool = self.pool()
         for _ in range(3):
             pool.forget(self.visit(pool))
-        self.assertEqual(self.network.lookups, ["a.example"])
-        self.assertEqual(pool._dialer.names._asking, {"a.example": []})
+        self.assertEqual((self.network.lookups, pool.counts["connecting"]), (["a.example"], 1))
+        self.network.wait(5)
+        self.assertEqual((len(pool._dialer.names), self.emptied), (1, [pool]))
+        self.assertEqual([len(lookup.seekers) for lookup in pool._dialer.names._running], [0])
 
     def test_a_connection_that_came_too_late_is_kept(self) -> None:
         self.network.serve(self.hold)

@@ -54,6 +54,15 @@ class FailureTests(SynchronousTestCase):
         response = Response.of_failure("GET", "http://a.example/", odd)
         self.assertIs(self.assertRaises(Odd, response.reraise), odd)
 
+    def test_reraise_tells_where_a_filter_has_failed(self) -> None:
+        response = answer()
+        try:
+            {}["a"]  # type: ignore[index]
+        except KeyError as error:
+            response.fail(error)
+        raised = self.assertRaises(KeyError, response.reraise)
+        self.assertIs(raised.__cause__, response.error)
+
     def test_an_answer_is_returned_whatever_it_says(self) -> None:
         response = answer(status=404)
         self.assertIs(response.reraise(), response)
@@ -98,6 +107,14 @@ class ContentTests(SynchronousTestCase):
         self.assertEqual((response.status, response.status_code, response.data), (2, 705, None))
         self.assertRaises(ValueError, response.reraise)
         self.assertEqual(response.content, b"no number")
+
+
+    def test_read_later(self) -> None:
+        response = answer(b"no number", "text/plain")
+        response.read_with(lambda response: int(response.content), at_once=False)
+        self.assertEqual((response.status, response.unread), (3, True))
+        response.read()
+        self.assertEqual((response.status, response.unread, response.data), (2, False, None))
 
 
 class LongBodyTests(SynchronousTestCase):
@@ -161,6 +178,8 @@ class CopyTests(SynchronousTestCase):
         response = answer(b"12", "text/plain")
         response.read_with(lambda response: [int(response.content)])
         copy = response.copy()
+        self.assertTrue(copy.unread)
+        copy.read()
         self.assertEqual(copy.data, [12])
         self.assertIsNot(copy.data, response.data)
 
@@ -171,13 +190,19 @@ class CopyTests(SynchronousTestCase):
 
     def test_what_belongs_to_the_one_who_asked_does_not_go_along(self) -> None:
         response = answer()
-        response.meta, response.reqid, response.is_cached = {"a": 1}, "a", True
+        response.meta, response.reqid, response.is_cached, response.born = {"a": 1}, "a", True, 5.0
         copy = response.copy()
+        self.assertEqual(copy.born, 5.0)
         self.assertEqual((copy.meta, copy.reqid, copy.is_cached), ({}, None, False))
         self.assertEqual(copy.headers, response.headers)
 
 
 class CacheTests(SynchronousTestCase):
+    def test_a_time_that_is_none(self) -> None:
+        for seconds in ("60", None, True, float("nan"), object()):
+            error = self.assertRaises(TypeError, answer().cache, seconds)
+            self.assertIn(repr(seconds), str(error))
+
     def test_answers_are_kept_and_failures_not(self) -> None:
         keeper = Keeper()
         response = answer(status=404)

@@ -25,10 +25,10 @@ class Backend:
         self.flights: list[Flight[str]] = []
         self.cancelled: list[Flight[str]] = []
 
-    def start(self, flight: Flight[str]) -> Callable[[], object]:
+    def start(self, flight: Flight[str]) -> Callable[[bool], object]:
         """Make a request."""
         self.flights.append(flight)
-        return lambda: self.cancelled.append(flight)
+        return lambda expired: self.cancelled.append(flight)
 
 
 class SlowStore(MemoryStore[str]):
@@ -58,7 +58,7 @@ class CacheTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.store: MemoryStore[str] = MemoryStore(100, self.clock.seconds)
-        self.cache = ResultCache(self.store)
+        self.cache = ResultCache(self.store, self.clock.seconds)
         self.backend = Backend()
         self.told: list[tuple[str | RequestError, bool]] = []
 
@@ -100,6 +100,36 @@ class KeepTests(CacheTests):
         self.clock.advance(80)
         self.assertEqual(self.cache.peek(KEY), "new")
 
+    def test_grows_old_from_when_the_answer_came(self) -> None:
+        """Pages that keep what they have found in the cache do not keep it for ever."""
+        born = self.clock.seconds()
+        for _ in range(3):
+            self.assertTrue(self.cache.keep(KEY, "value", 5, 60, born))
+            self.clock.advance(19)
+        self.clock.advance(3)
+        self.assertIs(self.cache.peek(KEY), None)
+        self.assertFalse(self.cache.keep(KEY, "value", 5, 60, born))
+        self.assertIs(self.cache.peek(KEY), None)
+
+    def test_an_older_answer_does_not_take_the_place_of_a_newer_one(self) -> None:
+        self.clock.advance(5)
+        self.cache.keep(KEY, "new", 5, 60, 4.0)
+        self.assertFalse(self.cache.keep(KEY, "old", 5, 60, 3.0))
+        self.assertEqual(self.cache.peek(KEY), "new")
+
+    def test_what_was_forgotten_does_not_come_back(self) -> None:
+        self.clock.advance(5)
+        self.cache.keep(KEY, "old", 5, 60, 4.0)
+        self.cache.expire(KEY)
+        self.assertFalse(self.cache.keep(KEY, "old", 5, 60, 4.0), "somebody was slow to look at it")
+        self.assertTrue(self.cache.keep(KEY, "new", 5, 60))
+
+    def test_an_answer_of_the_future(self) -> None:
+        """Of another machine's clock: it came now."""
+        self.cache.keep(KEY, "value", 5, 60, 1000.0)
+        self.clock.advance(60)
+        self.assertIs(self.cache.peek(KEY), None)
+
     def test_too_large(self) -> None:
         self.cache.keep(KEY, "old", 5, 60)
         self.assertFalse(self.cache.keep(KEY, "new", 5 * 1024 * 1024 + 1, 60))
@@ -112,8 +142,8 @@ class KeepTests(CacheTests):
         self.assertFalse(self.cache.in_use)
         self.cache.keep(KEY, "value", 5, 60)
         self.assertTrue(self.cache.in_use)
-        self.assertTrue(ResultCache(SlowStore(self.clock.seconds)).in_use)
-        nothing: ResultCache[str] = ResultCache(MemoryStore(0, self.clock.seconds))
+        self.assertTrue(ResultCache(SlowStore(self.clock.seconds), self.clock.seconds).in_use)
+        nothing: ResultCache[str] = ResultCache(MemoryStore(0, self.clock.seconds), self.clock.seconds)
         nothing.keep(KEY, "value", 5, 60)
         self.assertFalse(nothing.in_use)
 
@@ -195,7 +225,7 @@ class FlightTests(CacheTests):
         self.assertEqual((len(self.backend.flights), self.cache.flights), (4, 1))
 
     def test_known_keys_are_bounded(self) -> None:
-        self.cache = ResultCache(self.store, 2)
+        self.cache = ResultCache(self.store, self.clock.seconds, 2)
         for key in (b"a", b"b", b"c"):
             self.cache.keep(key, "value", 1, 60)
             self.cache.expire(key)
@@ -303,6 +333,24 @@ class LeaveTests(CacheTests):
         waiters[0].leave()
         self.assertEqual(len(self.backend.cancelled), 1)
 
+    def test_nobody_joins_what_somebody_has_waited_for_in_vain(self) -> None:
+        """It may never land, and as long as somebody waited for it, all would wait with him."""
+        first, second = self.join(), self.join()
+        first.leave(expired=True)
+        self.join()
+        self.assertEqual((len(self.backend.flights), self.backend.cancelled), (2, []))
+        self.backend.flights[0].settle("late")
+        self.assertEqual(self.told, [("late", False)])
+        self.assertTrue(second.flight.ended)
+        self.backend.flights[1].settle("value")
+        self.assertEqual(len(self.told), 2)
+
+    def test_the_request_learns_why_the_last_one_left(self) -> None:
+        told: list[bool] = []
+        for expired in (False, True):
+            self.cache.join(KEY, self.tell, lambda flight: told.append).leave(expired)
+        self.assertEqual(told, [False, True])
+
     def test_while_others_are_told(self) -> None:
         waiters: list[Waiter[str]] = []
         self.cache.join(KEY, lambda result, kept: waiters[0].leave(), self.backend.start)
@@ -310,6 +358,45 @@ class LeaveTests(CacheTests):
         self.join()
         self.backend.flights[0].settle("value")
         self.assertEqual((self.told, self.backend.cancelled), ([("value", False)], []))
+
+
+class AdoptTests(CacheTests):
+    """Requests that become a flight on their way, since an application says that it will keep the answer."""
+
+    def test_adopted(self) -> None:
+        cancelled: list[bool] = []
+        own = self.cache.adopt(KEY, self.tell)
+        assert own is not None
+        own.flight.cancel_with(cancelled.append)
+        self.assertTrue(self.cache.in_use)
+        other = self.join()
+        self.assertIs(other.flight, own.flight)
+        self.assertEqual(self.backend.flights, [])
+        own.leave()
+        self.assertEqual(cancelled, [])
+        own.flight.settle("value", 5)
+        self.assertEqual((self.told, self.cache.peek(KEY)), ([("value", False)], "value"))
+
+    def test_another_one_is_under_way(self) -> None:
+        first = self.cache.adopt(KEY, self.tell)
+        self.assertIs(self.cache.adopt(KEY, self.tell), None)
+        assert first is not None
+        first.leave()
+        self.assertIsNot(self.cache.adopt(KEY, self.tell), None)
+
+    def test_a_flight_of_one(self) -> None:
+        waiter = self.join()
+        self.assertEqual(self.cache.flights, 0)
+        self.cache.share(waiter.flight, KEY)
+        self.assertIs(self.join().flight, waiter.flight)
+        self.cache.share(self.cache.join(b"other", self.tell, self.backend.start).flight, KEY)
+        self.assertIs(self.join().flight, waiter.flight)
+
+    def test_one_that_has_ended(self) -> None:
+        waiter = self.join()
+        self.backend.flights[0].settle("value")
+        self.cache.share(waiter.flight, KEY)
+        self.assertEqual(self.cache.flights, 0)
 
 
 class ExpireTests(CacheTests):
@@ -342,7 +429,7 @@ class SharedStoreTests(CacheTests):
     def setUp(self) -> None:
         super().setUp()
         self.slow = SlowStore(self.clock.seconds)
-        self.cache = ResultCache(self.slow)
+        self.cache = ResultCache(self.slow, self.clock.seconds)
 
     def test_found(self) -> None:
         """What another process has kept is found, and from then on known to be kept."""
@@ -389,7 +476,7 @@ class FlightMachine(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.clock = Clock()
-        self.cache: ResultCache[str] = ResultCache(MemoryStore(2, self.clock.seconds))
+        self.cache: ResultCache[str] = ResultCache(MemoryStore(2, self.clock.seconds), self.clock.seconds)
         self.backend = Backend()
         self.told: dict[int, int] = {}
         self.left: set[int] = set()
@@ -404,13 +491,19 @@ class FlightMachine(RuleBasedStateMachine):
 
         self.waiters.append(self.cache.join(key, tell, self.backend.start, share))
 
-    @rule(place=st.integers(0, 1000))
-    def leave(self, place: int) -> None:
+    @rule(place=st.integers(0, 1000), expired=st.booleans())
+    def leave(self, place: int, expired: bool) -> None:
         if self.waiters:
             number = place % len(self.waiters)
             if number not in self.told:
                 self.left.add(number)
-            self.waiters[number].leave()
+            self.waiters[number].leave(expired)
+
+    @rule(place=st.integers(0, 1000))
+    def share(self, place: int) -> None:
+        if self.waiters:
+            flight = self.waiters[place % len(self.waiters)].flight
+            self.cache.share(flight, flight._key)
 
     @rule(place=st.integers(0, 1000), good=st.booleans(), size=st.sampled_from([None, 1]))
     def settle(self, place: int, good: bool, size: int | None) -> None:

@@ -6,8 +6,9 @@ import os
 from typing import Any
 
 from twisted.internet import reactor as _reactor
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
-from twisted.internet.protocol import Protocol
+from twisted.internet.protocol import Factory, Protocol
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from skitai.errors import BadAnswer, ConfigError, ConnectFailed, NameNotFound, RequestError, RequestTimeout
@@ -50,7 +51,7 @@ class Real(TestCase):
     def ask(self, url: str, trust: Trust = DEFAULT_TRUST, timeout: float = 5.0, **options: Any) -> Deferred[Any]:
         result: Deferred[Any] = Deferred()
         outgoing = options.pop("outgoing", None) or build("get", read_url(url)[0])
-        self.client.request(outgoing, timeout, 1 << 26, result.callback, None, trust)
+        self.client.request(outgoing, (timeout, 1 << 26), result.callback, None, trust)
         return result
 
     def assert_failed(self, outcome: Any, kind: type[RequestError], *words: str) -> None:
@@ -207,6 +208,66 @@ class Handshakes(Real):
         self.assert_failed(await self.ask(f"https://127.0.0.1:{port}/"), ConnectFailed, "during the TLS handshake")
 
 
+class AddressTests(Real):
+    """A name with two addresses, and a good server at the second one only."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        authority = Authority(self.mktemp())
+        self.trust = Trust(authority.cafile)
+        self.pem = authority.issue("two.example")
+        self.port = self.backend(hello, self.pem)
+        self.wrong = authority.issue("other.example")
+        self.addCleanup(reactor.installNameResolver, reactor.installNameResolver(Two()))
+
+    def serve_first(self, factory: Any) -> None:
+        self.addCleanup(reactor.listenTCP(self.port, factory, interface="127.0.0.2").stopListening)
+
+    async def test_closed_in_the_handshake(self) -> None:
+        class Closing(Protocol):
+            def connectionMade(self) -> None:
+                self.transport.loseConnection()  # type: ignore[union-attr]
+
+        factory: Any = Factory.forProtocol(Closing)
+        factory.noisy = False
+        self.serve_first(factory)
+        got = await self.ask(f"https://two.example:{self.port}/", self.trust)
+        self.assertEqual(got.status, 200, got)
+
+    async def test_refused(self) -> None:
+        got = await self.ask(f"https://two.example:{self.port}/", self.trust)
+        self.assertEqual(got.status, 200, got)
+
+    async def test_a_certificate_that_is_not_accepted(self) -> None:
+        """Then nobody else is tried: it is not for the client to find one that is."""
+        seen: list[Any] = []
+        context = make_server_context(self.wrong)
+        factory: Any = Factory.forProtocol(Protocol)
+        factory.noisy = False
+        self.serve_first(wrap_factory(context, factory, reactor))
+        self.patch(reactor, "connectTCP", _noting(reactor.connectTCP, seen))
+        outcome = await self.ask(f"https://two.example:{self.port}/", self.trust)
+        self.assert_failed(outcome, ConnectFailed, "not for two.example")
+        self.assertEqual(seen, ["127.0.0.2"])
+
+
+class Two:
+    """A resolver by which every name has the same two addresses."""
+
+    def resolveHostName(self, receiver: Any, host: str, *args: Any) -> None:
+        for address in ("127.0.0.2", "127.0.0.1"):
+            receiver.addressResolved(IPv4Address("TCP", address, 0))
+        receiver.resolutionComplete()
+
+
+def _noting(function: Any, seen: list[Any]) -> Any:
+    def called(host: str, *args: Any, **kwargs: Any) -> Any:
+        seen.append(host)
+        return function(host, *args, **kwargs)
+
+    return called
+
+
 class PlainTests(Real):
     async def test_names_are_found_and_all_addresses_tried(self) -> None:
         """localhost may be ::1 first, where nobody listens."""
@@ -225,8 +286,6 @@ class PlainTests(Real):
         self.assertNotEqual(port, number)
 
     def _factory(self) -> Any:
-        from twisted.internet.protocol import Factory
-
         factory = Factory()
         factory.noisy = False  # type: ignore[attr-defined]
         return factory

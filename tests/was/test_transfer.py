@@ -122,6 +122,39 @@ class BadServerTests(Case):
         error = self.failure(RequestTimeout, "a.example")
         self.assertEqual((error.sent, error.answered), (False, False))
 
+    def test_a_failure_names_the_server_once(self) -> None:
+        for handler in (lambda backend, message: backend.transport.loseConnection(), b"nonsense\r\n\r\n"):
+            self.serve(handler)
+            self.request()
+            error = self.failure(RequestError)
+            self.assertTrue(str(error).startswith("a.example: "), error)
+            self.assertEqual(str(error).count("a.example"), 1)
+            self.assertEqual(len(error.args), 1)
+            self.drop_idle()
+
+    def test_the_time_is_told_as_it_was_given(self) -> None:
+        """What is left of it when the request leaves is a bit less."""
+        self.serve(b"")
+        for timeout, words in ((0.999981, "within 1 seconds"), (0.25, "within 0.25 seconds"), (2.9999, "within 3 s")):
+            self.request(timeout=timeout)
+            self.network.wait(3)
+            self.failure(RequestTimeout, words)
+        transfer = self.request(timeout=1.5)
+        transfer.timeout = 10.0  # others were asked before
+        self.network.wait(2)
+        self.failure(RequestTimeout, "within 10 seconds")
+
+    def test_time_that_was_spent_in_our_own_queue(self) -> None:
+        """It says nothing about the server."""
+        self.client.dialer.settings = ClientSettings(max_connections=1)
+        self.serve(b"")
+        self.request(timeout=1.0)
+        self.network.flush()
+        self.request(timeout=1.0)
+        self.network.wait(2)
+        self.assertEqual([(error.sent, error.queued) for error in self.outcomes], [(True, False), (False, True)])  # type: ignore[union-attr]
+        self.outcomes.clear()
+
     def test_does_not_answer(self) -> None:
         self.serve(b"")
         self.request(timeout=3)
@@ -313,11 +346,10 @@ class UploadTests(Case):
     def echo(self, backend: Backend, message: Message) -> bytes:
         return answer(b"%d" % len(message.body))
 
-    def test_with_and_without_a_size(self) -> None:
+    def test_in_pieces(self) -> None:
         self.serve(self.echo)
-        for size in (500_000, None):
-            payload = Payload([b"x" * 50_000] * 10, size)
-            self.put(payload)
+        for _ in range(2):
+            self.put(Payload([b"x" * 50_000] * 10, 500_000))
             self.assertEqual(self.answered().body, b"500000")
         self.assertEqual(len(self.network.links), 1)
 

@@ -179,6 +179,10 @@ class QueryTests(SynchronousTestCase):
         self.assertEqual(self.joined("/a?", {"b": 1}), "/a?b=1")
         self.assertEqual(self.joined("/a?x&", {"b": 1}), "/a?x&b=1")
 
+    def test_pairs(self) -> None:
+        url = with_query(read_url("http://h/?x=1")[0], [("a", 1), ("b", 2), ("a", [3, 4])])
+        self.assertEqual(url.target, "/?x=1&a=1&b=2&a=3&a=4")
+
     def test_nothing_to_join(self) -> None:
         self.assertEqual(self.joined("/a", {}), "/a")
         self.assertEqual(self.joined("/a?x", {"b": None, "c": []}), "/a?x")

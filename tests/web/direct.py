@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import socket
 from typing import Any
 
 from twisted.internet.error import ConnectionDone, ConnectionLost
@@ -23,6 +24,7 @@ class Wire:
     Attributes:
         room: How many more bytes the kernel takes.
         taken: What it has taken.
+        heard_all: Whether the client has closed its side.
         ended: Whether the sending side is closed.
         closed: Whether the socket is.
         reset: Whether closing it was a reset.
@@ -31,6 +33,7 @@ class Wire:
     def __init__(self, room: int = 1 << 30) -> None:
         self.room = room
         self.taken = b""
+        self.heard_all = False
         self.ended = False
         self.closed = False
         self.reset = False
@@ -46,6 +49,12 @@ class Wire:
         self.room -= len(piece)
         self.taken += piece
         return len(piece)
+
+    def recv(self, size: int, flags: int) -> bytes:
+        assert flags == socket.MSG_PEEK
+        if not self.heard_all:
+            raise BlockingIOError(errno.EAGAIN, "it would block")
+        return b""
 
     def fileno(self) -> int:
         return -1
@@ -92,6 +101,7 @@ class DirectPump:
 
     def end(self) -> None:
         """Close the client's side."""
+        self.wire.heard_all = True
         self.transport.stopReading()
         IHalfCloseableProtocol(self.channel).readConnectionLost()
         self.flush()

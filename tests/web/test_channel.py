@@ -457,6 +457,169 @@ class LeavingTests(SynchronousTestCase):
         self.assertEqual(server.workers.queued, 0)
 
 
+class HalfClosedTests(SynchronousTestCase):
+    """Clients that have closed their side: whether they are gone or read on is not seen until something is sent."""
+
+    def setUp(self) -> None:
+        self.seen: list[str] = []
+
+    def app(self, environ: dict[str, Any], start_response: Any) -> Any:
+        """Answer with the pieces that the query names; a number is so many seconds of silence."""
+        environ["wsgi.input"].read()
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return self.pieces(environ)
+
+    def pieces(self, environ: dict[str, Any]) -> Any:
+        gone = environ["skitai.client_disconnected"]
+        self.seen.append(environ["PATH_INFO"])
+        try:
+            for item in environ["QUERY_STRING"].split(","):
+                if not item.replace(".", "").isdigit():
+                    yield item.encode()
+                    continue
+                for _ in range(int(float(item) * 4)):
+                    self.pump.advance(0.25)
+                    if gone():
+                        self.seen.append("gone")
+                        break
+        finally:
+            self.seen.append("closed")
+
+    def ask(self, data: bytes, end: bool = True) -> bytes:
+        """Return what comes back to a client that sends ``data`` and closes its side, at once or where a piece says."""
+        self.server = Server(self.app, LIMITS)
+        self.pump = DirectPump(self.server)
+        self.pump.send(data)
+        if end:
+            self.pump.end()
+        self.server.work(self.pump)
+        return self.pump.read()
+
+    def test_gone_before_anything_was_sent(self) -> None:
+        for version in ("1.0", "1.1"):
+            self.assertEqual(self.ask(request("/?3,late", version=version)), b"")
+            self.assertEqual(self.seen, ["/", "gone", "closed"])
+            self.assertTrue(self.pump.wire.reset)
+            self.assertEqual([exchange.status for exchange in self.server.finished], [499])
+            self.seen.clear()
+
+    def test_gone_after_something_was_sent(self) -> None:
+        """It has closed in mid-stream, and nothing follows."""
+
+        def leaving(environ: dict[str, Any]) -> Any:
+            yield b"first"
+            self.pump.end()
+            yield from HalfClosedTests.pieces(self, environ)
+
+        self.patch(self, "pieces", leaving)
+        for version in ("1.0", "1.1"):
+            answer = self.ask(request("/?3,late", version=version), end=False)
+            self.assertIn(b"first", answer)
+            self.assertNotIn(b"late", answer)
+            self.assertEqual(self.seen, ["/", "gone", "closed"])
+            self.assertTrue(self.pump.wire.reset)
+            self.seen.clear()
+
+    def test_who_takes_what_comes_is_waited_for(self) -> None:
+        """Nothing was reset by what was sent after the end, so somebody reads: longer silence is borne."""
+        for version in ("1.0", "1.1"):
+            answer = self.ask(request("/?one,15,two,15,three", version=version))
+            body = answer.partition(b"\r\n\r\n")[2]
+            for piece in (b"one", b"two", b"three"):
+                self.assertIn(piece, body)
+            self.assertEqual(self.seen, ["/", "closed"])
+            self.pump.advance(1)
+            self.assertTrue(self.pump.wire.closed)
+            self.assertFalse(self.pump.wire.reset)
+            self.seen.clear()
+
+    def test_end_that_the_reactor_has_yet_to_read(self) -> None:
+        """A thread is often faster than the reactor, which reads the end of what the client says by itself."""
+
+        def hasty(environ: dict[str, Any]) -> Any:
+            yield b"first"
+            self.pump.end()
+            yield from HalfClosedTests.pieces(self, environ)
+
+        self.patch(self, "pieces", hasty)
+        self.server = Server(self.app, LIMITS)
+        self.pump = DirectPump(self.server)
+        self.pump.send(request("/?15,two,60,three"))
+        self.pump.wire.heard_all = True
+        self.server.work(self.pump)
+        answer = self.pump.read()
+        self.assertIn(b"two", answer)
+        self.assertNotIn(b"three", answer)
+
+    def test_who_takes_what_comes_is_not_waited_for_for_ever(self) -> None:
+        answer = self.ask(request("/?one,60,two"))
+        self.assertIn(b"one", answer)
+        self.assertNotIn(b"two", answer)
+        self.assertEqual(self.seen, ["/", "gone", "closed"])
+
+    def test_who_keeps_getting_is_served_to_the_end(self) -> None:
+        """However long it takes as a whole."""
+        items = ",".join(["a", "0.25"] * 100)
+        answer = self.ask(request(f"/?{items},end", version="1.0"))
+        self.assertTrue(answer.endswith(b"a" * 100 + b"end"))
+
+    def test_pipelined_request_is_waited_for_no_longer(self) -> None:
+        """The second one is opened after the end."""
+        answer = self.ask(request("/1?one") + request("/2?3,late"))
+        self.assertIn(b"one", answer)
+        self.assertEqual(answer.count(b"HTTP/1.1"), 1)
+        self.assertEqual(self.seen, ["/1", "closed", "/2", "gone", "closed"])
+
+    def test_pipelined_request_in_its_queue(self) -> None:
+        self.server = Server(self.app, LIMITS)
+        self.pump = DirectPump(self.server)
+        self.pump.send(request("/1?one") + request("/2?two"))
+        self.pump.end()
+        self.server.workers.step()
+        self.pump.flush()
+        self.assertEqual(self.server.workers.queued, 1)
+        self.pump.advance(0.75)
+        self.assertEqual(self.server.workers.queued, 0)
+        self.assertTrue(self.pump.wire.reset)
+
+    def test_closed_behind_its_upload(self) -> None:
+        self.assertEqual(self.ask(request("/?3,late", method="POST", body=b"x" * 500)), b"")
+        self.assertEqual(self.seen, ["/", "gone", "closed"])
+
+    def test_closed_behind_a_pipelined_upload(self) -> None:
+        """Its body is found complete after the end."""
+        upload = request("/2?3,late", method="POST", body=b"x" * 500)
+        self.assertIn(b"one", self.ask(request("/1?one") + upload))
+        self.assertEqual(self.seen, ["/1", "closed", "/2", "gone", "closed"])
+
+    def test_closed_while_it_did_not_read(self) -> None:
+        """Who has read what was queued is there; how long it is waited for begins then."""
+        for silence, end in ((15, ["late"]), (60, ["gone"])):
+            self.assertEqual(self.read_late(silence), end)
+
+    def read_late(self, silence: float) -> list[str]:
+        seen: list[str] = []
+
+        def app(environ: dict[str, Any], start_response: Any) -> Any:
+            start_response("200 OK", [])
+            pump.end()
+            yield b"x" * 300_000
+            pump.advance(30)
+            pump.read()
+            pump.advance(silence)
+            pump.advance(0.25)
+            if environ["skitai.client_disconnected"]():
+                seen.append("gone")
+            yield b"late"
+            seen.append("late")
+
+        server = Server(app, replace(LIMITS, response_buffer_size=1_000_000))
+        pump = DirectPump(server, 1000)
+        pump.send(request())
+        server.work(pump)
+        return seen
+
+
 class DrainTests(SynchronousTestCase):
     """The server stops."""
 

@@ -55,6 +55,14 @@ class GoodTests(ChunkedTestCase):
     def test_size_in_hexadecimal(self) -> None:
         self.good(b"a\r\n0123456789\r\n00B\r\n01234567890\r\n0\r\n\r\n", b"012345678901234567890")
 
+    def test_many_small_ones(self) -> None:
+        self.good(
+            b"1\r\na\r\n02\r\nbc\r\nA;x=y\r\n0123456789\r\n1\r\nd\r\n0\r\nx-a: 1\r\n\r\n",
+            b"abc0123456789d",
+            [(b"x-a", b"1")],
+        )
+        self.good(b"1\r\n\r\r\n1\r\n\n\r\n" * 50 + b"00\r\n\r\n", b"\r\n" * 50)
+
     def test_content_that_looks_like_framing(self) -> None:
         self.good(b"7\r\n\r\n0\r\n\r\n\r\n0\r\n\r\n", b"\r\n0\r\n\r\n")
 
@@ -107,6 +115,20 @@ class BadTests(ChunkedTestCase):
 
     def test_what_came_before_the_fault_is_kept(self) -> None:
         self.bad(b"3\r\nabc\r\nzz\r\n", body=b"abc")
+
+    def test_a_fault_behind_some_chunks(self) -> None:
+        for line in (
+            b"1\n",
+            b"1\r",
+            b" 1\r\n",
+            b"+1\r\n",
+            b"0x1\r\n",
+            b"1_0\r\n",
+            b"1 \r\n",
+            b"\r\n",
+            b"1" * 16 + b"\r\n",
+        ):
+            self.bad(b"1\r\na\r\n1\r\nb\r\n" + line + b"x\r\n0\r\n\r\n", body=b"ab")
 
     def test_endless_size_line(self) -> None:
         self.bad(b"1;" + b"a" * MAX_LINE_SIZE + b"\r\n")

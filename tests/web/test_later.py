@@ -544,6 +544,46 @@ class LeavingTests(LaterTestCase):
         pump.reset()
         self.assertEqual(ends, ["finally"])
 
+    def test_who_has_closed_its_side_before_anything_was_sent(self) -> None:
+        for version in ("1.0", "1.1"):
+            view = Waiting()
+            server = Server(answering(view), threads=0)
+            pump = DirectPump(server)
+            pump.send(request(version=version))
+            pump.end()
+            pump.advance(0.25)
+            self.assertEqual(view.seen, ["begun"])
+            pump.advance(0.5)
+            self.assertEqual(view.seen, ["begun", "CancelledError", "finally"])
+            self.assertEqual(server.runner.busy(), [])
+
+    def test_who_has_closed_its_side_in_mid_stream(self) -> None:
+        for version in ("1.0", "1.1"):
+            ends: list[str] = []
+
+            async def body(ends: list[str] = ends) -> AsyncIterator[bytes]:
+                yield b"one"
+                try:
+                    await Deferred()
+                finally:
+                    ends.append("finally")
+
+            async def view(was: Was, body: Any = body) -> Any:
+                return body()
+
+            server = Server(answering(view), threads=0)
+            pump = DirectPump(server)
+            pump.send(request(version=version))
+            pump.flush()
+            self.assertIn(b"one", pump.read())
+            pump.end()
+            pump.advance(0.25)
+            self.assertEqual(ends, [])
+            pump.advance(0.5)
+            self.assertEqual(ends, ["finally"])
+            self.assertEqual(server.runner.busy(), [])
+            self.assertTrue(pump.wire.reset)
+
     def test_while_the_application_was_still_in_its_thread(self) -> None:
         """The coroutine begins, so that it can undo what was done in the thread, and ends at its first wait."""
         view = Waiting()

@@ -109,6 +109,26 @@ class SendNowTests(SocketTestCase):
         self.assertEqual(transport.send_now(b"x"), 0)
 
 
+class HeardAllTests(SocketTestCase):
+    """Looking whether the client has closed its side, before the reactor reads that."""
+
+    def test_end(self) -> None:
+        transport = self.connect()
+        self.assertFalse(transport.heard_all())
+        self.client.sendall(b"more")
+        self.client.shutdown(socket.SHUT_WR)
+        self.assertFalse(transport.heard_all())
+        transport.socket.recv(4)
+        self.assertTrue(transport.heard_all())
+        self.assertEqual(transport.send_now(b"hello"), 5)
+
+    def test_closed(self) -> None:
+        transport = self.connect()
+        self.client.close()
+        transport.connectionLost(Failure(ConnectionLost()))
+        self.assertFalse(transport.heard_all())
+
+
 class ClosingTests(SocketTestCase):
     """A descriptor is never sent to after it was closed: by then it may be another client's."""
 

@@ -7,6 +7,7 @@ import threading
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.logger import formatEvent, globalLogPublisher
 from twisted.python.threadpool import ThreadPool
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -157,6 +158,49 @@ class WorkersTests(SynchronousTestCase):
         release.set()
         self.assertTrue(second.wait(TIMEOUT))
 
+    def test_no_thread_for_the_place_of_one_that_waits(self) -> None:
+        """The wait goes on, the others run, and the stop finds everybody."""
+        workers = Workers(self.reactor, self.pool, 1, 10, 4)
+        workers.start()
+        call = self.pool.callInThread
+
+        def fail(*args: object) -> None:
+            raise RuntimeError("can't start new thread")
+
+        results: list[object] = []
+        self.patch(self.pool, "callInThread", fail)
+        first = self.wait_on_reactor(workers, results)
+        first.callback("first")
+        self.finish(workers)
+        self.patch(self.pool, "callInThread", call)
+        second = self.wait_on_reactor(workers, results)
+        self.finish(workers)  # by the one in its place
+        stopped: list[object] = []
+        workers.stop().addCallback(stopped.append)
+        self.assertEqual(stopped, [])
+        second.callback("second")
+        for _ in range(20):
+            if not stopped:
+                self.reactor.run_calls()
+        self.assertEqual((results, stopped), (["first", "second"], [None]))
+
+    def test_nor_while_the_threads_are_told_to_end(self) -> None:
+        workers = Workers(self.reactor, self.pool, 1, 10, 4)
+        workers.start()
+        stopped: list[object] = []
+
+        def stop_then_fail(*args: object) -> None:
+            workers.stop().addCallback(stopped.append)
+            raise RuntimeError("can't start new thread")
+
+        results: list[object] = []
+        self.patch(self.pool, "callInThread", stop_then_fail)
+        self.wait_on_reactor(workers, results).callback("result")
+        for _ in range(20):
+            if not stopped:
+                self.reactor.run_calls()
+        self.assertEqual((results, stopped), (["result"], [None]))
+
     def test_one_that_comes_back_when_no_more_may_run_goes_on(self) -> None:
         workers = self.workers(max_extra=1)
         results: list[object] = []
@@ -260,6 +304,30 @@ class WorkersTests(SynchronousTestCase):
         accepted = [workers.submit(FunctionJob(lambda: None)) for _ in range(3)]
         self.assertEqual(accepted, [True, True, False])
 
+    def test_who_insists_is_not_refused(self) -> None:
+        workers = Workers(self.reactor, self.pool, 1, 1)
+        workers.start()
+        release = self.block(workers)
+        ran: list[str] = []
+        self.assertTrue(workers.submit(FunctionJob(lambda: ran.append("submitted"))))
+        self.assertFalse(workers.submit(FunctionJob(lambda: ran.append("refused"))))
+        workers.insist(FunctionJob(lambda: ran.append("insisted")))
+        stopped: Deferred[None] = workers.stop()
+        release.set()
+        self.reactor.run_calls()
+        self.successResultOf(stopped)
+        self.assertEqual(ran, ["submitted", "insisted"])
+
+    def test_what_comes_too_late_is_logged(self) -> None:
+        workers = Workers(self.reactor, self.pool, 1, 1)
+        workers.start()
+        events: list[Any] = []
+        globalLogPublisher.addObserver(events.append)
+        self.addCleanup(globalLogPublisher.removeObserver, events.append)
+        workers.stop()
+        workers.insist(FunctionJob(lambda: None))
+        self.assertIn("the job came too late", str(formatEvent(events[-1])))
+
     def test_cancelled_job_never_runs_and_makes_room(self) -> None:
         workers = self.workers(max_queued=1)
         release = self.block(workers)
@@ -338,7 +406,8 @@ class WorkersTests(SynchronousTestCase):
         workers = self.workers(threads=0)
         ran: list[bool] = []
         workers.submit(FunctionJob(lambda: ran.append(workers.in_reactor())))
-        self.assertEqual(ran, [True])
+        workers.insist(FunctionJob(lambda: ran.append(workers.in_reactor())))
+        self.assertEqual(ran, [True, True])
 
     def test_stop_waits_for_what_runs_and_what_is_queued(self) -> None:
         workers = Workers(self.reactor, self.pool, 1, 10)
