@@ -61,9 +61,9 @@ MADE_BY_WAS = frozenset(
         "was.calls.RemoteCalls",
         "was.calls.Stub",
         "was.calls.Verb",
-        "was.handle.Gathering",
+        "was.gathering.Gathering",
         "was.handle.Handle",
-        "was.handle.MapHandle",
+        "was.gathering.MapHandle",
         "was.result.Response",
         "was.result.Responses",
     )

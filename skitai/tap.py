@@ -204,10 +204,7 @@ def read_application_file(text: str | None) -> Declaration:
         sys.path.insert(0, directory)
     outline = read_outline(path)
     if outline.is_guarded and not outline.is_script:
-        _log.info(
-            "{path}: what is under 'if __name__ == \"__main__\"' is not executed, for it does not call skitai.run()",
-            path=path,
-        )
+        _log.info("{path}: it does not call skitai.run(), so what is under its guard is not executed", path=path)
     if not outline.is_script and os.path.isfile(os.path.join(directory, "__init__.py")):
         declaration.add_mount("/", path, name or _APPLICATION)
         return declaration
@@ -218,10 +215,7 @@ def read_application_file(text: str | None) -> Declaration:
         declaration = _renewed(directory)
         declaration.add_mount("/", path, name or _APPLICATION)
         if outline.is_script:
-            _log.warn(
-                "{path} has failed: it is served by its path, without what it declares; mend it and start again",
-                path=path,
-            )
+            _log.warn("{path} has failed: it is served by its path, without what it declares: restart it", path=path)
         return declaration
     if name or not (declaration.mounts or declaration.faults):
         _mount_variable(declaration, module, name or _APPLICATION)

@@ -17,8 +17,11 @@ from typing import Any, Final, Protocol
 
 from skitai.constants import PROTO_HTTP, PROTO_HTTPS
 from skitai.was.asking import Asker, HTTPOperation, Question
+from skitai.was.bridge import Threads
+from skitai.was.callbacks import Callback
 from skitai.was.cluster import Cluster, Member
-from skitai.was.handle import Callback, Handle, MapHandle, Threads
+from skitai.was.gathering import MapHandle
+from skitai.was.handle import Handle
 from skitai.was.outgoing import DEFAULTS, Outgoing, build
 from skitai.was.payloads import BytesPayload
 from skitai.was.places import Balanced, One, Place, Server, member_url

@@ -36,9 +36,11 @@ from skitai.web.transaction import child_headers, gtxn_of, handed_on, ltxn_of
 
 if TYPE_CHECKING:
     from skitai.was.asking import Asker
+    from skitai.was.bridge import Threads
     from skitai.was.calls import RemoteCalls
     from skitai.was.coroutines import Runtime
-    from skitai.was.handle import Gathering, Handle, MapHandle, Threads
+    from skitai.was.gathering import Gathering, MapHandle
+    from skitai.was.handle import Handle
     from skitai.was.pushed import Pushed
     from skitai.was.result import Response
 
@@ -218,7 +220,7 @@ class Outside:
 
     def gather(self, *handles: Handle | MapHandle) -> Gathering:
         """Return what waits for several requests in a coroutine: ``await was.gather(one, two)``."""
-        from skitai.was.handle import Gathering
+        from skitai.was.gathering import Gathering
 
         return Gathering(handles)
 

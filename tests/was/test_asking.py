@@ -10,7 +10,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from skitai.aliases import make_alias
 from skitai.was import calls as calls_module
 from skitai.was.calls import RemoteCalls, Verb
-from skitai.was.handle import Handle, MapHandle
+from skitai.was.gathering import MapHandle
+from skitai.was.handle import Handle
 from tests.was.backends import Backend, Message, Network, answer
 from tests.was.doubles import Caller
 

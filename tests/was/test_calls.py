@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from skitai.aliases import make_alias
 from skitai.was.calls import RemoteCalls, Verb
-from skitai.was.handle import MapHandle
+from skitai.was.gathering import MapHandle
 from tests.was.backends import Backend, Message, Network, answer
 from tests.was.doubles import Caller
 

@@ -16,7 +16,8 @@ from skitai.errors import ConnectFailed, RequestCancelled, RequestTimeout
 from skitai.was import handle as handle_module
 from skitai.was.callbacks import Callback
 from skitai.was.coroutines import start
-from skitai.was.handle import Gathering, Handle, MapHandle
+from skitai.was.gathering import Gathering, MapHandle
+from skitai.was.handle import Handle
 from skitai.was.result import Response
 from tests.was.doubles import Asked, Keeper, Threads, answer
 
