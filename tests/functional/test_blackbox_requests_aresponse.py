@@ -338,6 +338,7 @@ class Threads(SynchronousTestCase):
         """
         seen: list[str] = []
         threads = [threading.Thread(target=lambda: seen.append(FRONT.send("/stream", code).text)) for _ in range(60)]
+        FRONT.do("1")  # it has started
         start = time.monotonic()
         for thread in threads:
             thread.start()

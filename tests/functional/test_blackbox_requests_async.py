@@ -112,6 +112,7 @@ class Await(SynchronousTestCase):
         code = "return (await was.get(C + '/slow/0.3')).status_code"
         seen: list[int] = []
         threads = [threading.Thread(target=lambda: seen.append(SINGLE.ado(code))) for _ in range(30)]
+        SINGLE.do("1")  # it has started
         start = time.monotonic()
         for thread in threads:
             thread.start()

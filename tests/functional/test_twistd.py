@@ -167,7 +167,7 @@ class SameFileTests(ServerTestCase):
 
     def test_examples(self) -> None:
         """They run as they stand."""
-        for name in ("flask_app.py", "several_apps.py", "saddle_hello.py", "requests/balanced.py"):
+        for name in ("flask_app.py", "several_apps.py", "saddle_hello.py"):
             path = str(ROOT / "examples" / name)
             answers = []
             for start in (self.python, self.twistd):
