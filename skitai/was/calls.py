@@ -24,7 +24,7 @@ from skitai.was.gathering import MapHandle
 from skitai.was.handle import Handle
 from skitai.was.outgoing import DEFAULTS, Outgoing, build
 from skitai.was.payloads import BytesPayload
-from skitai.was.places import Balanced, One, Place, Server, member_url
+from skitai.was.places import Balanced, Place, Server, member_url
 from skitai.was.result import Decode
 from skitai.was.url import read_url
 from skitai.was.xmlrpc import decode, encode
@@ -227,7 +227,7 @@ class _Call:
         handles = []
         for index, member in enumerate(cluster.members):
             outgoing = first if shared or index == 0 else build(*self._arguments)
-            handles.append(self._begin(outgoing, One(asker, cluster, member, self._rest), member, decode))
+            handles.append(self._begin(outgoing, Balanced(asker, cluster, self._rest, member), member, decode))
         return MapHandle(handles)
 
     def _begin(self, outgoing: Outgoing, place: Place, member: Member | None, decode: Decode | None) -> Handle:

@@ -39,6 +39,10 @@ ALPN: Final = (b"http/1.1",)
 """What is offered to servers that speak TLS (RFC 7301)."""
 
 
+NEXT_ADDRESS: Final = 1.0
+"""Seconds that an address has while there are others to try: of a name with several, one may answer nobody."""
+
+
 class ClientReactor(Protocol):
     """What is needed of the reactor."""
 
@@ -101,6 +105,8 @@ class Attempt:
         self._target = target
         self._owner: Owner | None = owner
         self._addresses: list[str] = []
+        self._address = ""
+        self._timeout = 0.0
         self._timer: IDelayedCall | None = None
         self._factory: _Factory | None = None
         self._connector: IConnector | None = None
@@ -132,9 +138,11 @@ class Attempt:
 
     def _next(self) -> None:
         """Try the next address."""
-        dialer = self._dialer
-        self._timer = dialer.reactor.callLater(dialer.settings.connect_timeout, self._timed_out)
-        target, address = self._target, self._addresses.pop()
+        dialer, target = self._dialer, self._target
+        self._address = address = self._addresses.pop()
+        timeout = dialer.settings.connect_timeout
+        self._timeout = timeout = min(timeout, NEXT_ADDRESS) if self._addresses else timeout
+        self._timer = dialer.reactor.callLater(timeout, self._timed_out)
         try:
             handshake = _handshake(target)
         except ConfigError as error:
@@ -164,6 +172,7 @@ class Attempt:
         if owner is None:  # it was cancelled meanwhile
             connection.abort()
             return
+        self._dialer.names.worked(self._target.host, self._address)
         connection.owner = owner
         owner.connected(self, connection)
 
@@ -190,12 +199,12 @@ class Attempt:
         if self._addresses:
             self._next()
         else:
-            timeout = self._dialer.settings.connect_timeout
-            self._fail(ConnectFailed(f"no connection within {timeout:g} s"))
+            self._fail(ConnectFailed(f"no connection within {self._timeout:g} s"))
 
     def _fail(self, error: RequestError) -> None:
         owner, self._owner = self._owner, None
         self._stop_timer()
+        self._dialer.names.failed(self._target.host)
         if owner is not None:
             owner.not_connected(self, error)
 

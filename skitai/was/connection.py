@@ -145,7 +145,7 @@ class Connection(TwistedProtocol):
 
     Attributes:
         owner: The pool, None before the connection is ready.
-        reused: Whether it has carried a request before.
+        reused: Whether it has carried a request before, or has waited for one: the server may have closed it.
         sent: Whether any byte of the current request may have left.
         expires: Until when it may stay idle, in the time of the clock; for the pool.
         idle_since: Since when it is idle, for the pool.
@@ -170,6 +170,7 @@ class Connection(TwistedProtocol):
         self._tcp: Any = None
         self._socket: Any = None
         self._queued = False
+        self._known = False  # what the server says of itself
         self._linger: IDelayedCall | None = None
         self.owner: Owner | None = None
         self.reused = False
@@ -256,7 +257,8 @@ class Connection(TwistedProtocol):
         self._sink = sink
         if self._direct:
             self.sent = False
-            self._outbox.post(self, head, at_once=not whole)
+            # A request that must not be sent twice leaves while it is known that the connection is alive.
+            self._outbox.post(self, head, at_once=not (whole and outgoing.repeatable))
         else:
             self.sent = self._queued = True
             self.transport.write(head)
@@ -361,7 +363,8 @@ class Connection(TwistedProtocol):
             self._fail(error)
             return
         if head is not None:
-            if not self.reused:
+            if not self._known:
+                self._known = True
                 self.keep_alive = _read_keep_alive(head.headers)
             sink.on_head(head)
             if self._sink is not sink:  # it has given up

@@ -28,8 +28,10 @@ _SLICE: Final = 16 * 1024
 hundreds of times as much."""
 
 _MAX_MEMBERS: Final = 2000
-"""How many gzip members are taken. Block formats (BGZF) have one for each 64 KiB, 1,000 in the longest answer that is
-taken unless somebody says otherwise; more are tiny, and cost time for nothing."""
+"""How many gzip members are taken at least. Tiny ones cost time for nothing."""
+
+_MEMBER_SIZE: Final = 32 * 1024
+"""Bytes that members may have on the average where there are more. Those of block formats (BGZF) have 64 KiB."""
 
 _MAX_IGNORED: Final = 64 * 1024
 """How many bytes may follow the coded data."""
@@ -206,8 +208,8 @@ class _Gzip(_Zlib):
                     continue
                 self._zlib = None
                 self._members += 1
-                if self._members >= _MAX_MEMBERS:
-                    raise _bad(f"the answer has more than {_MAX_MEMBERS:,} gzip members")
+                if self._members >= max(_MAX_MEMBERS, self._max_size // _MEMBER_SIZE):
+                    raise _bad(f"the answer has more than {self._members:,} gzip members")
             pieces.append(self._inflate(data, _GZIP))
             assert self._zlib is not None
             data = self._zlib.unused_data

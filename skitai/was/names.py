@@ -4,6 +4,9 @@ The reactor does it in threads of its pool, which application threads come from,
 such a thread. So a name server that does not answer must not take a thread for each of them, nor one for each name:
 the names that are too many wait here, and are dropped when nobody asks for them any more.
 
+What was found is good for some seconds, and for longer while too many names wait: services that are asked all the time
+do not depend on names that nobody answers for. The address that could be connected to comes first from then on.
+
 Each lookup comes to an end, or its name could not be asked until the next start: ``_careful`` mends what Twisted's
 resolver does not tell, and what takes longer than any answer would is over.
 
@@ -21,12 +24,22 @@ from twisted.internet.interfaces import IAddress, IDelayedCall, IHostnameResolve
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from skitai.web.caches import remember
+
 MAX_LOOKUPS: Final = 6
-"""Names that are looked up at the same time."""
+"""Names that somebody waits for, and that are looked up at the same time."""
+
+MAX_RUNNING: Final = 9
+"""The same with those that nobody waits for any more; the threads for other work are one more."""
+
+FRESH: Final = 10.0
+"""Seconds for which found addresses are not looked up again. Twisted does not tell what the name server says of it."""
 
 LOOKUP_TIMEOUT: Final = 60.0
 """Seconds after which a lookup is over, although its thread may go on. The C library gives each of three name servers
 5 seconds, twice (resolv.conf)."""
+
+_NOTHING: Final[tuple[list[str], float]] = ([], 0.0)
 
 _log = Logger(namespace="skitai.was")
 
@@ -42,6 +55,9 @@ class Reactor(Protocol):
     """What is needed of the reactor."""
 
     nameResolver: IHostnameResolver
+
+    def seconds(self) -> float:
+        """Return the time."""
 
     def callLater(self, delay: float, callable: Any, *args: Any, **kwargs: Any) -> IDelayedCall:
         """Call later."""
@@ -59,6 +75,7 @@ class Names:
         self._lookups: dict[str, _Lookup] = {}
         self._running: dict[_Lookup, IDelayedCall] = {}
         self._queue: dict[_Lookup, None] = {}
+        self._found: dict[str, tuple[list[str], float]] = {}  # with when it was
         self._beginning = False
 
     def __len__(self) -> int:
@@ -73,7 +90,10 @@ class Names:
     def ask(self, host: str, seeker: Seeker) -> None:
         """Have ``seeker.resolved`` called with the addresses of ``host``, now or later."""
         lookup = self._lookups.get(host)
-        if lookup is not None:
+        addresses, when = self._found.get(host, _NOTHING)
+        if addresses and (0.0 <= self._reactor.seconds() - when < FRESH or not self._has_room()):
+            seeker.resolved(list(addresses))
+        elif lookup is not None:
             lookup.seekers[seeker] = None
         else:
             self._lookups[host] = lookup = _Lookup(self, host)
@@ -89,6 +109,19 @@ class Names:
         lookup.seekers.pop(seeker, None)
         if not lookup.seekers and lookup in self._queue:
             del self._queue[lookup], self._lookups[host]
+        elif not lookup.seekers:
+            self._begin()
+
+    def worked(self, host: str, address: str) -> None:
+        """Take note that one of the addresses of ``host`` could be connected to."""
+        addresses, _ = self._found.get(host, _NOTHING)
+        if address in addresses and addresses[0] != address:
+            addresses.remove(address)
+            addresses.insert(0, address)
+
+    def failed(self, host: str) -> None:
+        """Take note that none of them could: they may be others by now."""
+        self._found.pop(host, None)
 
     def close(self) -> None:
         """Let no timer run any more. What runs is counted until it ends."""
@@ -104,16 +137,28 @@ class Names:
         if timer.active():
             timer.cancel()
         del self._lookups[lookup.host]
+        if lookup.addresses:
+            remember(self._found, lookup.host, (self._in_order(lookup), self._reactor.seconds()))
         for seeker in lookup.seekers:
-            seeker.resolved(list(lookup.addresses))
+            seeker.resolved(self._in_order(lookup))
         self._begin()
+
+    def _in_order(self, lookup: _Lookup) -> list[str]:
+        """Return what was found, the address first that worked."""
+        known, _ = self._found.get(lookup.host, _NOTHING)
+        return sorted(lookup.addresses, key=lambda address: address not in known[:1])
+
+    def _has_room(self) -> bool:
+        """Return whether a lookup may begin."""
+        running = self._running
+        return len(running) < MAX_RUNNING and sum(1 for one in running if one.seekers) < MAX_LOOKUPS
 
     def _begin(self) -> None:
         """Begin as many lookups as may run."""
         if self._beginning:  # a resolver that knows at once would have a queue of names end in a stack of calls
             return
         self._beginning = True
-        while self._queue and len(self._running) < MAX_LOOKUPS:
+        while self._queue and self._has_room():
             lookup = next(iter(self._queue))
             del self._queue[lookup]
             self._running[lookup] = self._reactor.callLater(LOOKUP_TIMEOUT, self.ended, lookup)

@@ -128,10 +128,10 @@ class FilePayload:
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the content, read when it is asked for."""
-        self._file.seek(self._start)
         remaining = self.size
         while remaining > 0:
             size = min(PIECE_SIZE, remaining)
+            self._file.seek(self._start + self.size - remaining)  # another request may send the same file
             data = self._file.read(size)
             if not data:
                 raise OSError(f"the file {name_of(self._file)!r} has become shorter")

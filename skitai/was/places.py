@@ -70,16 +70,17 @@ class Balanced:
         watcher: Is told when one has failed.
         cluster: The cluster.
         rest: What follows its name.
+        only: The one that it must be, as ``.map`` asks each.
     """
 
     __slots__ = ("_attempts", "_cluster", "_rest", "_watcher", "several")
 
-    def __init__(self, watcher: Watcher, cluster: Cluster, rest: str) -> None:
-        self.several = len(cluster.members) > 1
+    def __init__(self, watcher: Watcher, cluster: Cluster, rest: str, only: Member | None = None) -> None:
+        self.several = only is None and len(cluster.members) > 1
         self._watcher = watcher
         self._cluster = cluster
         self._rest = rest
-        self._attempts = Attempts(cluster)
+        self._attempts = Attempts(cluster, only)
 
     def next(self) -> tuple[URL, Trust] | None:
         """Return the URL at the next member."""
@@ -90,24 +91,6 @@ class Balanced:
         """Note whether the member is well."""
         self._attempts.end(judge(error), self._watcher.now())
         self._watcher.watch(self._cluster)
-
-
-class One(Balanced):
-    """One member of a cluster, as ``.map`` asks each.
-
-    Args:
-        watcher: Is told when it has failed.
-        cluster: The cluster.
-        member: The member.
-        rest: What follows the name of the cluster.
-    """
-
-    __slots__ = ()
-
-    def __init__(self, watcher: Watcher, cluster: Cluster, member: Member, rest: str) -> None:
-        super().__init__(watcher, cluster, rest)
-        self.several = False
-        self._attempts = Attempts(cluster, member)
 
 
 def member_url(cluster: Cluster, member: Member, rest: str) -> URL:

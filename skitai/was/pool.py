@@ -60,7 +60,8 @@ class Pool:
         self._attempts: dict[Attempt, None] = {}
         self._waiters: dict[Waiter, bool] = {}  # to whether it is fresh
         self._reaper: IDelayedCall | None = None
-        self._left: IDelayedCall | None = None  # ends attempts that nobody waits for
+        self._spare: Attempt | None = None  # goes on though who waited has left
+        self._left: IDelayedCall | None = None  # ends it
         self._closing = False
 
     @property
@@ -105,13 +106,21 @@ class Pool:
         if self._waiters.pop(waiter, None) is None:
             return
         # A name that has not even had its turn is not worth keeping others from theirs.
-        enough = max(len(self._waiters), 0 if self._dialer.names.is_queued(self.target.host) else 1)
-        while len(self._attempts) > enough:
-            attempt, _ = self._attempts.popitem()
+        spared = self._spare is not None or self._dialer.names.is_queued(self.target.host)
+        while self._trying > len(self._waiters):
+            if not self._waiters and not spared:
+                self._spare = next(iter(self._attempts))
+                self._left = self._reactor.callLater(self._settings.connect_timeout, self._give_up)
+                break
+            attempt = next(reversed(self._attempts))
+            del self._attempts[attempt]
             attempt.cancel()
-        if self._attempts and not self._waiters:
-            self._give_up_later()
         self._check_empty()
+
+    @property
+    def _trying(self) -> int:
+        """How many attempts are under way for those who wait."""
+        return len(self._attempts) - (self._spare is not None)
 
     def holds_back(self, waiter: Waiter) -> bool:
         """Return whether ``waiter`` is in the queue because of our own limits, and not because of the server.
@@ -122,13 +131,13 @@ class Pool:
             return False
         if self._dialer.names.is_queued(self.target.host):
             return True
-        return bool(self._open) and waiter not in islice(self._waiters, len(self._attempts))
+        return bool(self._open) and waiter not in islice(self._waiters, self._trying)
 
     def close(self) -> None:
         """Close all connections that carry no request, and from now on each that has carried its last one."""
         self._closing = True
-        attempts, self._attempts = self._attempts, {}
-        for attempt in attempts:
+        for attempt in list(self._attempts):
+            self._ended(attempt)
             attempt.cancel()
         waiters, self._waiters = self._waiters, {}
         for waiter in waiters:
@@ -151,7 +160,7 @@ class Pool:
                     del self._waiters[waiter]
                     waiter.on_lease(connection)
                     return
-                if not self._attempts:  # it is its turn, but there is no room: ``gone`` connects
+                if not self._trying:  # it is its turn, but there is no room: ``gone`` connects
                     connection.abort()
                     return
         self._keep(connection)
@@ -167,7 +176,7 @@ class Pool:
 
     def connected(self, attempt: Attempt, connection: Connection) -> None:
         """An attempt has succeeded."""
-        self._attempts.pop(attempt, None)
+        self._ended(attempt)
         self._open.add(connection)
         if self._waiters:
             waiter = next(iter(self._waiters))
@@ -178,9 +187,9 @@ class Pool:
 
     def not_connected(self, attempt: Attempt, error: RequestError) -> None:
         """An attempt has failed."""
-        self._attempts.pop(attempt, None)
-        # A name that does not exist does so for all.
-        count = len(self._waiters) if isinstance(error, NameNotFound) else 1
+        # A name that does not exist does so for all. One that nobody waited for began before those who wait came.
+        count = len(self._waiters) if isinstance(error, NameNotFound) else int(attempt is not self._spare)
+        self._ended(attempt)
         for waiter in list(islice(self._waiters, count)):
             if self._waiters.pop(waiter, None) is not None:
                 waiter.on_no_lease(_copy(error))
@@ -192,10 +201,10 @@ class Pool:
     def _connect(self) -> None:
         """Begin as many attempts as there are waiters, as far as the limit allows."""
         limit = self._settings.max_connections
-        while len(self._attempts) < len(self._waiters) and not self._closing:
+        while self._trying < len(self._waiters) and not self._closing:
             if len(self._open) + len(self._attempts) >= limit:
                 # Waiters beside idle connections are fresh ones; ``gone`` comes here again.
-                for connection in list(self._idle)[: len(self._waiters) - len(self._attempts)]:
+                for connection in list(self._idle)[: len(self._waiters) - self._trying]:
                     del self._idle[connection]
                     connection.abort()  # the end of TLS takes a while
                 return
@@ -203,20 +212,21 @@ class Pool:
             self._attempts[attempt] = None
             attempt.start()
 
-    def _give_up_later(self) -> None:
-        """Let attempts that nobody waits for go on for as long as one address may take."""
-        timeout = self._settings.connect_timeout
-        if self._left is None:
-            self._left = self._reactor.callLater(timeout, self._give_up)
-        else:
-            self._left.reset(timeout)
+    def _ended(self, attempt: Attempt) -> None:
+        """Forget an attempt."""
+        self._attempts.pop(attempt, None)
+        if attempt is self._spare:
+            self._spare = None
+            if self._left is not None:
+                self._left.cancel()
+                self._left = None
 
     def _give_up(self) -> None:
+        """The time of the spare attempt is over."""
         self._left = None
-        if self._waiters:
-            return
-        attempts, self._attempts = self._attempts, {}
-        for attempt in attempts:
+        attempt = self._spare
+        if attempt is not None:
+            self._ended(attempt)
             attempt.cancel()
         self._check_empty()
 
@@ -230,6 +240,7 @@ class Pool:
         if timeout <= 0:
             connection.close()
             return
+        connection.reused = True
         connection.idle_since = now = self._seconds()
         connection.expires = now + timeout
         self._idle[connection] = None
@@ -253,9 +264,6 @@ class Pool:
         if self._reaper is not None:
             self._reaper.cancel()
             self._reaper = None
-        if self._left is not None:
-            self._left.cancel()
-            self._left = None
         self._emptied(self)
 
 

@@ -168,7 +168,8 @@ class BadTests(ContentTestCase):
         """Tiny ones cost time, whatever comes out of them."""
         self.patch(content, "_MAX_MEMBERS", 3)
         self.assertEqual(decode(b"gzip", gzip.compress(b"a") * 3), b"aaa")
-        self.bad(b"gzip", gzip.compress(b"a") * 4, "more than 3 gzip members")
+        self.bad(b"gzip", gzip.compress(b"a") * 4, "more than 3 gzip members", max_size=3 * 32768)
+        self.assertEqual(decode(b"gzip", gzip.compress(b"a") * 4, max_size=4 * 32768), b"aaaa")
 
     def test_too_much_behind(self) -> None:
         self.patch(content, "_MAX_IGNORED", 5)

@@ -12,7 +12,7 @@ from twisted.internet._resolver import GAIResolver
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from skitai.was.names import LOOKUP_TIMEOUT, MAX_LOOKUPS, Names
+from skitai.was.names import FRESH, LOOKUP_TIMEOUT, MAX_LOOKUPS, MAX_RUNNING, Names
 from tests.was.backends import Network
 
 
@@ -69,6 +69,34 @@ class ShareTests(Case):
         self.network.flush()
         self.assertEqual([seeker.told for seeker in seekers], [[["192.0.2.1", "2001:db8::1"]]] * 3)
         self.assertEqual((self.network.lookups, len(self.names)), (["a.example"], 0))
+        self.network.wait(FRESH - 0.1)
+        self.assertEqual(self.ask("a.example").told, [["192.0.2.1", "2001:db8::1"]])
+        self.assertEqual(self.network.lookups, ["a.example"])
+        self.network.wait(0.2)
+        self.ask("a.example")
+        self.network.flush()
+        self.assertEqual(self.network.lookups, ["a.example"] * 2)
+
+    def test_the_address_that_works_comes_first(self) -> None:
+        self.network.names["a.example"] = ["192.0.2.1", "192.0.2.2", "192.0.2.3"]
+        self.names.worked("a.example", "192.0.2.3")  # nobody has asked
+        self.ask("a.example")
+        self.network.flush()
+        self.names.worked("a.example", "192.0.2.2")
+        self.names.worked("a.example", "192.0.2.9")
+        expected = ["192.0.2.2", "192.0.2.1", "192.0.2.3"]
+        self.assertEqual(self.ask("a.example").told, [expected])
+        self.network.wait(FRESH + 1)
+        later = self.ask("a.example")
+        self.network.flush()
+        self.assertEqual((later.told, len(self.network.lookups)), ([expected], 2))
+
+    def test_where_none_works_they_are_looked_up_again(self) -> None:
+        self.network.names["a.example"] = ["192.0.2.1"]
+        self.ask("a.example")
+        self.network.flush()
+        self.names.failed("a.example")
+        self.names.failed("b.example")
         self.ask("a.example")
         self.network.flush()
         self.assertEqual(self.network.lookups, ["a.example"] * 2)
@@ -108,6 +136,32 @@ class BoundTests(Case):
         self.assertEqual([len(seeker.told) for seeker in seekers], [1, 1, 1])
         self.assertEqual(self.network.lookups[MAX_LOOKUPS:], ["a.example", "b.example"])
         self.assertEqual(len(self.names), MAX_LOOKUPS - 1)
+
+    def test_what_was_found_once_needs_no_turn(self) -> None:
+        self.network.names["a.example"] = ["192.0.2.1"]
+        self.ask("a.example")
+        self.network.flush()
+        self.network.wait(FRESH + 1)
+        self.fill()
+        self.assertEqual(self.ask("a.example").told, [["192.0.2.1"]])
+
+    def test_those_that_nobody_waits_for_make_room_up_to_a_bound(self) -> None:
+        seekers = self.fill()
+        self.network.names["a.example"] = ["192.0.2.1"]
+        told = []
+        for number in range(MAX_RUNNING - MAX_LOOKUPS):
+            self.names.forget(f"dead{number}.example", seekers[number])
+            self.network.names[f"more{number}.example"] = None
+            seeker = self.ask(f"more{number}.example")
+            self.names.forget(f"more{number}.example", seeker)
+            told.append(len(self.names))
+        self.assertEqual(told, [7, 8, 9])
+        last = self.ask("a.example")
+        self.network.flush()
+        self.assertEqual((last.told, len(self.names)), ([], MAX_RUNNING))
+        self.network.hanging.pop().resolutionComplete()
+        self.network.flush()
+        self.assertEqual(last.told, [["192.0.2.1"]])
 
     def test_names_that_nobody_waits_for_lose_their_place(self) -> None:
         self.fill()

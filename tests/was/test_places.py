@@ -12,7 +12,7 @@ from skitai.errors import ConnectFailed
 from skitai.was.calls import Verb
 from skitai.was.cluster import Cluster
 from skitai.was.limits import DEFAULT_TRUST, Trust
-from skitai.was.places import Balanced, One, Server
+from skitai.was.places import Balanced, Server
 from skitai.was.url import read_url
 from tests.was.backends import Network
 from tests.was.doubles import Caller
@@ -56,7 +56,7 @@ class PlaceTests(SynchronousTestCase):
 
     def test_one_member(self) -> None:
         for member in self.cluster.members:
-            place = One(self, self.cluster, member, "")
+            place = Balanced(self, self.cluster, "", member)
             where = place.next()
             assert where is not None
             self.assertEqual((where[0].host, place.several), (member.host, False))
@@ -67,7 +67,7 @@ class PlaceTests(SynchronousTestCase):
 
     def test_ends_once(self) -> None:
         """Whoever ends it twice, or before it has begun, does not count somebody else's request."""
-        for place in (One(self, self.cluster, self.cluster.members[0], ""), Balanced(self, self.cluster, "")):
+        for place in (Balanced(self, self.cluster, "", self.cluster.members[0]), Balanced(self, self.cluster, "")):
             place.end(ConnectFailed("too early"))
             place.next()
             place.end(None)

@@ -8,7 +8,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from skitai.errors import ConnectFailed, NameNotFound, RequestError
-from skitai.was.connecting import Dialer
+from skitai.was.connecting import NEXT_ADDRESS, Dialer
 from skitai.was.http1 import Head
 from skitai.was.limits import ClientSettings, Target
 from skitai.was.names import MAX_LOOKUPS
@@ -273,12 +273,26 @@ class ConnectTests(Case):
         self.network.serve(lambda backend, message: OK)
         self.network.names["a.example"] = ["192.0.2.9", "192.0.2.1"]
         self.network.places[("192.0.2.9", 80)] = HANGS
-        visitor = self.visit(self.pool(connect_timeout=2.0))
-        self.network.wait(1.9)
+        pool = self.pool(connect_timeout=5.0)
+        visitor = self.visit(pool)
+        self.network.wait(NEXT_ADDRESS - 0.1)
         self.assertFalse(visitor.ended)
         self.network.wait(0.2)
         self.assertTrue(visitor.ended)
         self.assertEqual(self.network.attempts, [])
+        self.network.links[0].server_transport.abortConnection()
+        self.network.flush()
+        self.assertTrue(self.visit(pool).ended, "the one that works comes first")
+
+    def test_the_last_address_has_all_the_time(self) -> None:
+        self.network.names["a.example"] = ["192.0.2.9", "192.0.2.1"]
+        self.network.places[("192.0.2.9", 80)] = self.network.places[("192.0.2.1", 80)] = HANGS
+        visitor = self.visit(self.pool(connect_timeout=5.0))
+        self.network.wait(NEXT_ADDRESS)
+        self.network.wait(4.9)
+        self.assertIsNone(visitor.error)
+        self.network.wait(0.2)
+        self.assertIn("within 5 s", str(visitor.error))
 
     def test_an_address_needs_no_lookup(self) -> None:
         for host in ("192.0.2.1", "2001:db8::1"):
@@ -295,7 +309,7 @@ class ConnectTests(Case):
         self.network.flush()
         self.assertEqual((self.network.lookups, len(self.network.links)), (["a.example"], 3))
         self.visit(pool)
-        self.assertEqual(self.network.lookups, ["a.example"] * 2)
+        self.assertEqual(self.network.lookups, ["a.example"])
 
     def test_a_name_that_is_not_there_is_so_for_all(self) -> None:
         pool = self.pool()
@@ -351,7 +365,29 @@ class ConnectTests(Case):
             pool.forget(visitor)
         self.assertEqual((visitor.ended, visitor.reused, len(self.network.links)), (True, False, 1))
         self.network.wait(10)
-        self.assertEqual((pool.counts["connecting"], pool.counts["idle"]), (0, 1))
+        self.assertEqual((pool.counts["connecting"], pool.counts["idle"]), (0, 2), "its own was there, too")
+
+    def test_what_an_older_attempt_comes_to_is_not_the_end_of_who_came_later(self) -> None:
+        self.network.places[("192.0.2.1", 80)] = HANGS
+        self.network.names["a.example"] = ["192.0.2.1"]
+        pool = self.pool(connect_timeout=5.0)
+        first = self.visit(pool)
+        self.network.wait(3)
+        pool.forget(first)
+        self.network.wait(1.9)
+        self.network.serve(lambda backend, message: OK)
+        later = self.visit(pool)
+        self.network.wait(0.2)
+        self.assertIsNone(later.error)
+        self.assertTrue(later.ended)
+
+    def test_one_that_has_waited_for_a_request_may_be_dead_too(self) -> None:
+        self.network.serve(lambda backend, message: OK)
+        self.network.connect_delay = 0.4
+        pool = self.pool()
+        pool.forget(self.visit(pool))
+        self.network.wait(1)
+        self.assertTrue(self.visit(pool).reused)
 
     def test_who_comes_later_has_all_the_time(self) -> None:
         """An attempt that had been given up nearly is its own from then on."""

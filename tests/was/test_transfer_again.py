@@ -157,16 +157,25 @@ class StaleConnectionTests(Case):
         self.answered()
         self.assertEqual([len(message.body) for message in self.network.backends[1].messages], [3 * 65536])
 
-    def test_a_post_that_waits_to_leave_is_not_lost_with_its_connection(self) -> None:
+    def test_a_post_leaves_while_it_is_known_that_the_connection_is_alive(self) -> None:
+        """At the end of a long turn nobody knows, and it must not be sent twice."""
+        self.prepare()
+        self.network.advance(0)
+        connection = next(iter(next(iter(self.client._pools.values()))._idle))
+        connection._outbox._last = self.network.seconds()
+        self.request(build("post", read_url(URL)[0], "x"))
+        self.assertTrue(connection.sent)
+        self.answered()
+
+    def test_one_that_waits_to_leave_is_not_lost_with_its_connection(self) -> None:
         """It has not left, whatever the server says before it closes."""
         for farewell in (b"", b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n"):
             self.setUp()
             self.prepare()
             self.network.advance(0)
-            # The one before it has just left, so this one waits for the end of the turn.
             connection = next(iter(next(iter(self.client._pools.values()))._idle))
             connection._outbox._last = self.network.seconds()
-            self.request(build("post", read_url(URL)[0], "x"))
+            self.request(build("put", read_url(URL)[0], "x"))
             self.assertFalse(connection.sent)
             if farewell:
                 connection.dataReceived(farewell)
