@@ -23,9 +23,11 @@ from skitai.config import GROUPS, OPTIONS, Option, Settings, resolve, unknown_op
 from skitai.constants import VERSION
 from skitai.declare import Declaration, Stage
 from skitai.errors import ConfigError, NotAvailable
+from skitai.restart import run_again, working_directory
 from skitai.values import Switch, suggestion
 
-Server: TypeAlias = Callable[[Settings, Declaration], int]
+Server: TypeAlias = Callable[[Settings, Declaration, Callable[[], NoReturn]], int]
+"""What serves: it gets what runs the program again, and returns the exit status."""
 
 COMMANDS: Final = {
     "start": "serve as a daemon (also -d)",
@@ -97,10 +99,11 @@ def main(declaration: Declaration, argv: Sequence[str], serve: Server | None = N
     try:
         if threading.current_thread() is not threading.main_thread():
             raise ConfigError("skitai.run() must be called in the main thread: no other can handle signals")
+        again = run_again(working_directory())
         settings = settle(declaration, line)
         install_reactor(settings.reactor)
         serve = serve or _server()
-        return serve(settings, declaration)
+        return serve(settings, declaration, again)
     except ConfigError as error:
         complain(argv[0], error)
         return USAGE_STATUS

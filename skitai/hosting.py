@@ -8,6 +8,7 @@ runs the application.
 
 from __future__ import annotations
 
+import enum
 import os
 import platform
 import sys
@@ -44,7 +45,16 @@ if TYPE_CHECKING:
 
 
 _LOOK_AGAIN: Final = 0.05
-"""Seconds between two looks at requests that a stop waits for."""
+"""Seconds between two looks at what a stop waits for."""
+
+
+class _Course(enum.IntEnum):
+    """What the server is about. It only ever goes on to a later one: whoever has said first that it is to stop counts,
+    and a stop counts more than a restart."""
+
+    RUNNING = enum.auto()
+    RESTARTING = enum.auto()
+    STOPPING = enum.auto()
 
 
 class Pool(Workers, Protocol):
@@ -56,6 +66,10 @@ class Pool(Workers, Protocol):
 
     def busy(self) -> Sequence[object]:
         """Return the jobs that run."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether no job waits or runs, nor has left anything for the reactor. Thread: reactor."""
 
     def release(self) -> None:
         """End all waits of threads, now and from now on. Thread: reactor."""
@@ -86,7 +100,7 @@ class Host:
     Args:
         settings: All options.
         workers: The application threads.
-        stop: Stops the reactor; called once, in the reactor.
+        stop: Stops the reactor, unless it stops already; called in the reactor.
         open_log: Opens the files of loggers that applications make; None where logs are no files.
         runtime: Runs coroutines; None where they can not be run.
 
@@ -96,6 +110,8 @@ class Host:
         wasc: What hooks get.
         mounted: What is served, for the status page.
         traffic: What knows the connections, for the status page; None before there is one.
+        can_restart: Whether who started the server can start it anew.
+        restart_is_off: Called in the reactor when a restart that has begun has become a stop.
     """
 
     def __init__(
@@ -119,18 +135,25 @@ class Host:
         self._runtime = runtime
         self._stop = stop
         self._lock = threading.Lock()
-        self._stopping = False
+        self._course = _Course.RUNNING
         self.can_restart = False
-        self.restarting = False
+        self.restart_is_off: Callable[[], object] = lambda: None
         self._began = time.monotonic()
 
-    def open(self, reactor: Any, aliases: Iterable[Alias], max_results: int | None) -> None:
+    def open(
+        self,
+        reactor: Any,
+        aliases: Iterable[Alias],
+        max_results: int | None,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Be ready to make requests.
 
         Args:
             reactor: Makes connections.
             aliases: The clusters.
             max_results: How many results the cache keeps; None for the usual number.
+            now: Tells the time, in seconds, that results are kept and waits take. Thread: any.
 
         Raises:
             ConfigError: Certificates of an alias can not be used.
@@ -148,10 +171,10 @@ class Host:
             _check_trust(alias)
         settings = self._settings
         entries = DEFAULT_ENTRIES if max_results is None else max_results
-        self._store = store = MemoryStore[Response](entries, time.monotonic)
+        self._store = store = MemoryStore[Response](entries, now)
         client = HTTPClient(reactor, ClientSettings(max_connections=settings.max_server_connections), reactor)
-        self._threads = Bridge(self._workers, reactor)
-        cache = ResultCache(store, time.monotonic, max(entries, MAX_KNOWN))
+        self._threads = Bridge(self._workers, reactor, now)
+        cache = ResultCache(store, now, max(entries, MAX_KNOWN))
         self._asker = Asker(client, Clusters(aliases), cache, reactor, settings.max_response_size)
 
     @property
@@ -173,21 +196,36 @@ class Host:
         return self._threads
 
     def settled(self) -> Deferred[None]:
-        """Return what fires when the requests have ended that are on their way now. Thread: reactor."""
+        """Return what fires when nothing is under way any more, or after ``release``. Thread: reactor.
+
+        What a callback asks in its turn counts too, and what is asked by the callback of that.
+        """
         settled: Deferred[None] = Deferred()
-        if self._asker is None:
-            settled.callback(None)
-        else:
-            self._wait_for(set(self._asker.client.deadlines.entries()), settled)
+        self._look(settled, False)
         return settled
 
-    def _wait_for(self, requests: set[Any], settled: Deferred[None]) -> None:
-        """Look every now and then which requests are still on their way: this is done but once, at the stop."""
-        left = requests.intersection(self.asker.client.deadlines.entries())
-        if left:
-            self.threads.later(_LOOK_AGAIN, self._wait_for, left, settled)
-        else:
+    def _look(self, settled: Deferred[None], quiet: bool) -> None:
+        """Look every now and then whether anything is under way: this is done but once, at the stop.
+
+        Args:
+            settled: Fires when nothing is, twice in a row: for a moment a job neither waits nor runs.
+            quiet: Whether nothing was when this was looked at last.
+        """
+        threads = self._threads
+        if threads is None or threads.closed:
             settled.callback(None)
+            return
+        jobs = not self._workers.idle or (self._runtime is not None and self._runtime.busy())
+        now_quiet = not jobs and not self.under_way
+        if quiet and now_quiet:
+            settled.callback(None)
+        else:
+            threads.later(_LOOK_AGAIN, self._look, settled, now_quiet)
+
+    @property
+    def under_way(self) -> int:
+        """How many requests to other servers are under way."""
+        return 0 if self._asker is None else len(self._asker.client.deadlines)
 
     @property
     def lookups(self) -> int:
@@ -214,24 +252,39 @@ class Host:
         self._workers.release()
 
     def restart(self) -> None:
-        """Stop the server gracefully, and have it started anew. Thread: any.
+        """Stop the server gracefully, and have it started anew; nothing happens where it stops already. Thread: any.
 
         Raises:
             RuntimeError: Who started it can not do that.
         """
         if not self.can_restart:
             raise RuntimeError("was.restart() works where the program runs the server itself: python app.py")
-        self.restarting = True
-        self.stop()
+        self._end_as(_Course.RESTARTING)
 
     def stop(self) -> None:
-        """Stop the server gracefully; further calls change nothing. Thread: any."""
+        """Stop the server gracefully, for good; further calls change nothing. Thread: any."""
+        self._end_as(_Course.STOPPING)
+
+    def stops(self) -> bool:
+        """Take note that the server stops now, whoever has said so; return whether it is a restart. Thread: reactor."""
         with self._lock:
-            if self._stopping:
+            if self._course is _Course.RUNNING:
+                self._course = _Course.STOPPING
+            return self._course is _Course.RESTARTING
+
+    @property
+    def restarting(self) -> bool:
+        """Whether the server is started anew when it has stopped. Thread: any."""
+        return self._course is _Course.RESTARTING
+
+    def _end_as(self, course: _Course) -> None:
+        with self._lock:
+            before = self._course
+            if course <= before:
                 return
-            self._stopping = True
+            self._course = course
         # Not at once, even in the reactor: what called this is to go on undisturbed.
-        self._workers.to_reactor(self._stop)
+        self._workers.to_reactor(self._stop if before is _Course.RUNNING else self.restart_is_off)
 
     def application_at(self, point: str) -> Any:
         """Return the application object that is mounted at a point, None where there is none.
@@ -269,7 +322,7 @@ class Host:
             "Requests waiting for a thread": self._workers.queued,
             "Open connections": None if traffic is None else len(traffic.channels),
             "Requests served": None if traffic is None else traffic.requests,
-            "Requests to other servers under way": None if self._asker is None else len(self._asker.client.deadlines),
+            "Requests to other servers under way": None if self._asker is None else self.under_way,
             "Results kept": None if self._store is None else len(self._store),
         }
 

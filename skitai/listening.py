@@ -2,17 +2,25 @@
 
 Whatever keeps a port from being opened is found here, before anything else is started, and said in one sentence.
 
+A server that restarts leaves its sockets open and hands them over to the program that takes its place in the same
+process: the kernel goes on to take connections, which wait there until they are accepted. A variable of the environment
+says which descriptor is which; they are found again by what the settings call them.
+
 Layer 4. It must not know what is served. Thread: reactor.
 """
 
 from __future__ import annotations
 
 import errno
+import json
 import os
+import socket
+from collections.abc import Iterable
 from typing import Any, Final
 
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IAddress, IListeningPort, IProtocolFactory
+from twisted.internet.tcp import Port as TCPPort
 from twisted.python.failure import Failure
 
 from skitai.config import Settings
@@ -20,6 +28,9 @@ from skitai.errors import ConfigError
 from skitai.web.transport import Port
 
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+
+_HANDED_OVER: Final = "SKITAI_LISTENING"
+"""Variable of the environment with the process and, for each socket, its descriptor and its name, as JSON."""
 
 
 def listen(settings: Settings, factory: IProtocolFactory, reactor: Any) -> list[IListeningPort]:
@@ -46,7 +57,28 @@ def listen(settings: Settings, factory: IProtocolFactory, reactor: Any) -> list[
     except ConfigError:
         close_all(ports)
         raise
+    finally:
+        opener.close_rest()
     return ports
+
+
+def can_hand_over(port: IListeningPort) -> bool:
+    """Tell whether ``hand_over`` can be called for a port: it is an ordinary TCP or UNIX port."""
+    return _name_of(port) is not None
+
+
+def hand_over(ports: Iterable[IListeningPort]) -> None:
+    """Leave ports to the program that takes the place of this one; nothing may be accepted from them any more.
+
+    Thread: any.
+    """
+    found = []
+    for port in ports:
+        descriptor: int = port.fileno()  # type: ignore[attr-defined]
+        os.set_inheritable(descriptor, True)
+        found.append([descriptor, _name_of(port)])
+    if found:
+        os.environ[_HANDED_OVER] = json.dumps([os.getpid(), found])
 
 
 def close_all(ports: list[IListeningPort]) -> None:
@@ -66,8 +98,35 @@ def url_of(address: IAddress, scheme: str) -> str:
     return f"{scheme}://{literal}/" if port == _DEFAULT_PORTS[scheme] else f"{scheme}://{literal}:{port}/"
 
 
+def _name_of(port: IListeningPort) -> list[Any] | None:
+    """Return what the settings call a port, None where it can not be handed over."""
+    if isinstance(port, Port):
+        return ["tcp", port.interface, port.port]
+    path = getattr(port, "_bindPath", None)
+    return ["unix", os.fsdecode(path)] if path is not None and isinstance(port, TCPPort) else None
+
+
+def _handed_over() -> list[tuple[list[Any], socket.socket]]:
+    """Return the names and sockets that this program has been left; a second time it is none."""
+    process, found = json.loads(os.environ.pop(_HANDED_OVER, "[0, []]"))
+    if process != os.getpid():  # another program has started this one, and kept its sockets
+        return []
+    sockets = []
+    for descriptor, name in found:
+        try:
+            os.set_inheritable(descriptor, False)
+            listening = socket.socket(fileno=descriptor)
+        except OSError:  # the program has closed all that it does not know
+            continue
+        listening.setblocking(False)
+        sockets.append((name, listening))
+    return sockets
+
+
 class _Opener:
     """A reactor whose TCP ports are those of ``skitai.web.transport``, which answer without a detour.
+
+    Ports that have been handed over are not opened again.
 
     Args:
         reactor: The real one, which does everything else.
@@ -77,12 +136,50 @@ class _Opener:
     def __init__(self, reactor: Any, backlog: int) -> None:
         self._reactor = reactor
         self._backlog = backlog
+        self._handed_over = _handed_over()
 
     def listenTCP(self, port: int, factory: IProtocolFactory, backlog: int = 50, interface: str = "") -> IListeningPort:
         """Open a TCP port; an endpoint's own small default of ``backlog`` does not count."""
         listening = Port(port, factory, max(backlog, self._backlog), interface, self._reactor)
+        listening._preexistingSocket = self._take(["tcp", interface, port])
         listening.startListening()
         return listening
+
+    def listenUNIX(
+        self, address: str, factory: IProtocolFactory, backlog: int = 50, mode: int = 0o666, wantPID: int = 0
+    ) -> IListeningPort:
+        """Open a UNIX port."""
+        handed_over = self._take(["unix", os.fspath(address)])
+        if handed_over is None:
+            opened: IListeningPort = self._reactor.listenUNIX(address, factory, backlog, mode, wantPID)
+            return opened
+        from twisted.internet.unix import Port as UNIXPort
+        from twisted.python.lockfile import FilesystemLock
+
+        listening: Any = UNIXPort(os.fsencode(address), factory, backlog, mode, self._reactor)
+        listening._preexistingSocket = handed_over
+        listening.startListening()
+        if wantPID:  # the lock is this process's already, and is to end with the port
+            listening.lockFile = FilesystemLock(listening._bindPath + b".lock")  # type: ignore[no-untyped-call]
+        unix: IListeningPort = listening
+        return unix
+
+    def close_rest(self) -> None:
+        """Close what was handed over and is not listened at any more."""
+        for name, rest in self._handed_over:
+            rest.close()
+            if name[0] == "unix":
+                for path in (name[1], name[1] + ".lock"):
+                    if os.path.lexists(path):
+                        os.unlink(path)
+        self._handed_over.clear()
+
+    def _take(self, name: list[Any]) -> socket.socket | None:
+        for place, (found, listening) in enumerate(self._handed_over):
+            if found == name:
+                del self._handed_over[place]
+                return listening
+        return None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._reactor, name)

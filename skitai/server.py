@@ -11,18 +11,21 @@ closed; open requests are finished, idle connections closed; requests of ``was``
 application threads end, and then the applications. What is not done after ``graceful_timeout`` is aborted and named in
 the log; who waits for a request of ``was`` is told that it was cancelled; threads are daemons and left behind. When
 even that does not end the process, ``skitai.signals.Watchdog`` does.
+
+A restart is a stop after which the same program takes the place of this one in the same process. Its ports stay open
+meanwhile, so that who connects has to wait but is not refused. Whatever else says that the server is to stop, before or
+until then, makes it a stop like any other.
 """
 
 from __future__ import annotations
 
 import gc
 import os
-import sys
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, TextIO, cast
+from typing import Any, Final, NoReturn, TextIO, cast
 
 from twisted.application.service import MultiService, Service
 from twisted.internet.defer import Deferred
@@ -35,11 +38,13 @@ from twisted.python.threadpool import ThreadPool
 from skitai.config import Settings
 from skitai.constants import VERSION
 from skitai.declare import Declaration
+from skitai.errors import ConfigError
 from skitai.hosting import Host, reactor_stopper
-from skitai.listening import close_all, listen, url_of
+from skitai.listening import can_hand_over, close_all, hand_over, listen, url_of
 from skitai.logs import ErrorStream, Events, Logs, open_logs
 from skitai.mounting import dispatcher
-from skitai.signals import Interrupted, Signals, Watchdog, interrupt_start
+from skitai.restart import end_python
+from skitai.signals import Actions, Interrupted, Signals, Watchdog, interrupt_start, prepare_exec
 from skitai.was.coroutines import starter
 from skitai.web.accesslog import AccessLog
 from skitai.web.exchange import Exchange
@@ -91,12 +96,18 @@ class WebService(Service):
         parts: What it consists of.
         graceful_timeout: Seconds for open requests to finish.
         announce: Called with a line of text once it serves.
+
+    Attributes:
+        kept: Ports that are not closed at the stop, since the program that takes the place of this one gets them.
     """
 
     def __init__(self, parts: Parts, graceful_timeout: float, announce: Callable[[str], object]) -> None:
         self.parts = parts
         self._graceful_timeout = graceful_timeout
         self._announce = announce
+        self.kept: list[IListeningPort] = []
+        self._drained_all = False
+        parts.host.restart_is_off = self._close_kept
         self._deadline: IDelayedCall | None = None
         self._stopped: Deferred[None] | None = None
         self._given_up = False
@@ -123,8 +134,15 @@ class WebService(Service):
         if self._stopped is None:
             stopped: Deferred[None] = Deferred()
             self._stopped = stopped
+            restarting = self.parts.host.stops()
+            if restarting:
+                _log.info("restarting")
             for port in self.parts.ports:
-                self._stop_accepting(port)
+                if restarting and can_hand_over(port):
+                    port.stopReading()  # type: ignore[attr-defined]
+                    self.kept.append(port)
+                else:
+                    self._stop_accepting(port)
             self._deadline = self.parts.reactor.callLater(self._graceful_timeout, self._give_up)
             self.parts.factory.drain().addCallback(self._drained)
             return stopped
@@ -147,15 +165,22 @@ class WebService(Service):
 
     def _stop_accepting(self, port: IListeningPort) -> None:
         """Close a port. Connections that the kernel has made already are accepted first: closing would reset them."""
-        if isinstance(port, TCPPort):
+        if isinstance(port, TCPPort) and not self._drained_all:
             before = -1
             while before < len(self.parts.factory.channels):
                 before = len(self.parts.factory.channels)
                 port.doRead()  # type: ignore[no-untyped-call]
         port.stopListening()
 
+    def _close_kept(self) -> None:
+        """Close what was kept for a program that is not to be run any more."""
+        kept, self.kept = self.kept, []
+        for port in kept:
+            self._stop_accepting(port)
+
     def _drained(self, result: object) -> None:
         """The last connection is gone."""
+        self._drained_all = True
         if self._given_up:
             self._end_soon()
             return
@@ -171,6 +196,9 @@ class WebService(Service):
         """The time is over."""
         self._given_up = True
         self.report_hung()
+        requests = self.parts.host.under_way
+        if requests:
+            _log.warn("{left} requests to other servers were not done at the deadline of the stop", left=requests)
         self.parts.host.release()
         left = len(self.parts.factory.channels)
         if left:
@@ -225,6 +253,7 @@ class Server(MultiService):
         web: Serves.
         logs: Where log lines go. They stay open when it is stopped: whoever made the service ends them.
         observes: Whether the log of an application that it becomes part of is to be ours.
+        signals: Handles the signals of the process; None as long as others do.
     """
 
     def __init__(self, web: WebService, logs: Logs) -> None:
@@ -232,6 +261,7 @@ class Server(MultiService):
         self.web = web
         self.logs = logs
         self.observes = True
+        self.signals: Signals | None = None
         web.setServiceParent(self)  # type: ignore[no-untyped-call]
 
     def setServiceParent(self, parent: Any) -> None:
@@ -246,16 +276,24 @@ class Server(MultiService):
             self.logs.observe()
         super().privilegedStartService()  # type: ignore[no-untyped-call]
 
-    def handle_signals(self, reactor: Any, graceful_timeout: float) -> None:
+    @property
+    def restarts(self) -> bool:
+        """Whether it is to be started anew, now that it has stopped. Thread: any."""
+        # A signal that comes when the reactor has ended is known to nobody else.
+        return self.web.parts.host.restarting and not (self.signals is not None and self.signals.came)
+
+    def handle_signals(self, reactor: Any, graceful_timeout: float, leave: Callable[[int], object] = os._exit) -> None:
         """Handle the signals of the process, which must be ours alone.
 
         Args:
             reactor: Runs in the main thread.
             graceful_timeout: Seconds that a graceful stop may take.
+            leave: Ends the process when a stop takes too long.
         """
-        flush = self.web.parts.access_log.flush
-        watchdog = Watchdog(graceful_timeout, self._last_words)
-        signals = Signals(reactor, watchdog, self._reopen, flush)
+        parts = self.web.parts
+        watchdog = Watchdog(graceful_timeout, self._last_words, leave)
+        actions = Actions(parts.host.stop, self._reopen, parts.access_log.flush)
+        self.signals = signals = Signals(reactor, watchdog, actions)
         # The handlers are there before it is said that it serves: who reads that may send a signal at once.
         self.web.disownServiceParent()  # type: ignore[no-untyped-call]
         signals.setServiceParent(self)  # type: ignore[no-untyped-call]
@@ -304,18 +342,19 @@ def make_service(
     return service
 
 
-def run(settings: Settings, declaration: Declaration) -> int:
-    """Serve until a signal says to stop.
+def run(settings: Settings, declaration: Declaration, again: Callable[[], NoReturn]) -> int:
+    """Serve until somebody says to stop.
 
     Args:
         settings: All options.
         declaration: What is mounted, and the base directory, which is the working directory.
+        again: Has the program take the place of this one, from the start.
 
     Returns:
-        The exit status.
+        The exit status; nothing returns where the program is run again.
 
     Raises:
-        ConfigError: It can not be started; nothing is left open.
+        ConfigError: It can not be started, or not be run again; nothing is left open.
     """
     from twisted.internet import reactor as installed
 
@@ -328,7 +367,7 @@ def run(settings: Settings, declaration: Declaration) -> int:
     try:
         service = assemble(settings, declaration, reactor, logs)
         service.web.parts.host.can_restart = True
-        service.handle_signals(reactor, settings.graceful_timeout)
+        service.handle_signals(reactor, settings.graceful_timeout, partial(_leave, service, again))
         service.privilegedStartService()
         service.startService()  # type: ignore[no-untyped-call]
         reactor.addSystemEventTrigger("before", "shutdown", service.stopService)
@@ -339,10 +378,30 @@ def run(settings: Settings, declaration: Declaration) -> int:
         return 0
     finally:
         logs.end()
-    if service.web.parts.host.restarting:
-        # The same program with the same arguments, so that it is what was started at first, with the code of today.
-        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+    if service.restarts:
+        end_python()
+        prepare_exec()
+        if service.restarts:
+            try:
+                _restart(service, again)
+            except OSError as error:
+                raise ConfigError(f"was.restart() can not run the program again: {error}") from error
     return 0
+
+
+def _restart(service: Server, again: Callable[[], NoReturn]) -> NoReturn:
+    """Have the program take the place of this one."""
+    hand_over(service.web.kept)
+    again()
+
+
+def _leave(service: Server, again: Callable[[], NoReturn], status: int) -> None:
+    """End a process that does not stop by itself, or run the program again where that is meant. Thread: any."""
+    try:
+        if service.restarts:
+            _restart(service, again)
+    finally:
+        os._exit(status)
 
 
 def assemble(settings: Settings, declaration: Declaration, reactor: Any, logs: Logs) -> Server:

@@ -1,8 +1,9 @@
 """Signals of the process, and its last resort when it does not end by itself.
 
-INT and TERM stop the server gracefully; a second one ends the process at once. USR1 reopens the log files. twistd and
-the reactor have handlers of their own, which make a stop by signal look like a failure; ours take their place once the
-reactor runs.
+INT and TERM stop the server gracefully; a second one ends the process at once. Only signals count for that: the first
+one that comes while the server stops for another reason changes no more than that it is not started anew then. USR1
+reopens the log files. twistd and the reactor have handlers of their own, which make a stop by signal look like a
+failure; ours take their place once the reactor runs.
 
 Layer 4. It must not know what stopping means: it is handed functions. Handlers run in the main thread, between any two
 of its instructions, so they do no more than pass the matter on.
@@ -15,6 +16,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Final, Protocol
 
@@ -41,9 +43,6 @@ class SignalReactor(Protocol):
 
     def callWhenRunning(self, function: Callable[..., Any], /) -> Any:
         """Call ``function`` once the reactor runs."""
-
-    def stop(self) -> None:
-        """End the reactor."""
 
 
 class Watchdog:
@@ -82,32 +81,47 @@ class Watchdog:
             self._leave(0)
 
 
+@dataclass(frozen=True, slots=True)
+class Actions:
+    """What signals bring about.
+
+    Attributes:
+        stop: Stops the server gracefully, for good; called by the reactor.
+        reopen: Reopens log files; called by the reactor.
+        flush: Writes what logs still hold; called by the handler of a second signal.
+    """
+
+    stop: Callable[[], object]
+    reopen: Callable[[], object]
+    flush: Callable[[], object]
+
+
 class Signals(Service):
     """Handles the signals of the process while the reactor runs.
 
     Args:
         reactor: The reactor that serves.
         watchdog: Guards the stop.
-        reopen: Reopens log files; called by the reactor.
-        flush: Writes what logs still hold; called by the handler of a second signal.
+        actions: What signals bring about.
         leave: Ends the process.
+
+    Attributes:
+        came: Whether a signal has said that the server is to stop.
     """
 
     def __init__(
         self,
         reactor: SignalReactor,
         watchdog: Watchdog,
-        reopen: Callable[[], object],
-        flush: Callable[[], object],
+        actions: Actions,
         leave: Callable[[int], object] = os._exit,
     ) -> None:
+        self.came = False
         self._reactor = reactor
         self._watchdog = watchdog
-        self._reopen = reopen
-        self._flush = flush
+        self._actions = actions
         self._leave = leave
         self._installed = False
-        self._stopping = False
 
     def startService(self) -> None:
         """Take over the signals as soon as the reactor has installed its own handlers."""
@@ -115,10 +129,9 @@ class Signals(Service):
         self._reactor.callWhenRunning(self.install)
 
     def stopService(self) -> None:
-        """Guard a stop that no signal has begun, too. The handlers stay: a second signal must still work."""
+        """Guard a stop that no signal has begun, too. The handlers stay: signals must still work."""
         super().stopService()  # type: ignore[no-untyped-call]
         if self._installed:
-            self._stopping = True
             self._watchdog.arm()
 
     def install(self) -> None:
@@ -130,23 +143,23 @@ class Signals(Service):
 
     def on_stop(self, number: int, frame: FrameType | None = None) -> None:
         """Handle INT and TERM."""
-        if self._stopping:
+        if self.came:
             try:
-                self._flush()
+                self._actions.flush()
             finally:
                 self._leave(128 + number)
             return
-        self._stopping = True
+        self.came = True
         self._watchdog.arm()
         self._reactor.callFromThread(lambda: self._stop(number))
 
     def on_reopen(self, number: int, frame: FrameType | None = None) -> None:
         """Handle USR1."""
-        self._reactor.callFromThread(self._reopen)
+        self._reactor.callFromThread(self._actions.reopen)
 
     def _stop(self, number: int) -> None:
         _log.info("stopping ({signal}); once more to stop at once", signal=signal.Signals(number).name)
-        self._reactor.stop()
+        self._actions.stop()
 
 
 def interrupt_start() -> None:
@@ -157,3 +170,16 @@ def interrupt_start() -> None:
 
     for number in STOP_SIGNALS:
         signal.signal(number, _leave)
+
+
+def prepare_exec() -> None:
+    """Let signals be ready for the program that takes the place of this one. Thread: main.
+
+    From now on INT and TERM end the process, which serves nothing. What rotates logs may send USR1 before the program
+    handles it; that would end it.
+    """
+    # Which calls the handlers of those that have come, too.
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
+    # Ignored signals remain ignored in another program, others do what they do by themselves.
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)

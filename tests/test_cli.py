@@ -115,7 +115,7 @@ class Case(SynchronousTestCase):
         self.patch(cli, "install_reactor", lambda name: None)
         self.served: list[tuple[Settings, Declaration]] = []
 
-    def serve(self, settings: Settings, declaration: Declaration) -> int:
+    def serve(self, settings: Settings, declaration: Declaration, again: Any) -> int:
         """Stand for the server."""
         self.served.append((settings, declaration))
         return 0
@@ -154,7 +154,21 @@ class MainTest(Case):
     def test_status_of_the_server(self) -> None:
         """The server's exit status is the script's."""
         skitai.mount("/", application)
-        self.assertEqual(cli.main(self.declaration, ["a"], lambda settings, declaration: 5), 5)
+        self.assertEqual(cli.main(self.declaration, ["a"], lambda settings, declaration, again: 5), 5)
+
+    def test_the_program_is_run_again_from_where_it_was_started(self) -> None:
+        """By the absolute path of the script, since that may have gone elsewhere itself."""
+        calls: list[Any] = []
+        skitai.mount("/", application)
+        self.patch(sys, "orig_argv", ["python", "-X", "dev", "app.py", "--port", "1", "app.py"])
+        self.patch(sys, "argv", ["app.py", "--port", "1", "app.py"])
+        self.patch(sys.modules["__main__"], "__file__", "/x/app.py")
+        self.patch(os, "execv", lambda *arguments: calls.append((os.getcwd(), *arguments)))
+        before = os.getcwd()
+        cli.main(self.declaration, ["a"], lambda settings, declaration, again: again())
+        [(directory, program, arguments)] = calls
+        self.assertEqual((directory, program), (before, sys.executable))
+        self.assertEqual(arguments, [sys.executable, "-X", "dev", "/x/app.py", "--port", "1", "app.py"])
 
     def test_all_faults_in_one_line(self) -> None:
         """Those of command line, keywords, functions and mounts together."""
@@ -188,7 +202,7 @@ class MainTest(Case):
     def test_fault_of_the_server(self) -> None:
         """What the server finds, such as a port in use, is told the same way; line breaks are not."""
 
-        def serve(settings: Settings, declaration: Declaration) -> int:
+        def serve(settings: Settings, declaration: Declaration, again: Any) -> int:
             raise ConfigError("port 5000\nis in use")
 
         skitai.mount("/", application)
@@ -198,7 +212,7 @@ class MainTest(Case):
     def test_not_our_business(self) -> None:
         """A bug is not taken for a fault of the configuration."""
 
-        def serve(settings: Settings, declaration: Declaration) -> int:
+        def serve(settings: Settings, declaration: Declaration, again: Any) -> int:
             raise ZeroDivisionError
 
         skitai.mount("/", application)

@@ -19,7 +19,7 @@ from skitai.hosting import Host, public_options, reactor_stopper
 from skitai.mounting import dispatcher
 from skitai.testing import Reactor
 from skitai.testing.pump import BytePump
-from skitai.testing.workers import InlineWorkers
+from skitai.testing.workers import InlineWorkers, SteppingWorkers
 from skitai.was import context
 from skitai.was.context import Was, current, registry
 from skitai.web.site import ServerFactory
@@ -324,19 +324,98 @@ class RequestTests(SynchronousTestCase):
         host.end()
         self.assertEqual(calls, [True])
 
-    def test_settled_waits_for_what_is_on_its_way_and_nothing_else(self) -> None:
+    def look(self, network: Network) -> None:
+        """Let the time go on until nothing has been under way for two looks."""
+        for _ in range(3):
+            network.wait(0.1)
+
+    def test_settled_when_nothing_is_asked(self) -> None:
+        network = Network()
+        host = self.host(network)
+        settled = host.settled()
+        self.look(network)
+        self.successResultOf(settled)
+        self.successResultOf(Host(Settings(), InlineWorkers(network), lambda: None).settled())
+        self.assertEqual(network.getDelayedCalls(), [])
+
+    def test_settled_waits_for_all_requests(self) -> None:
+        """Those that begin meanwhile, too."""
         network = Network()
         network.serve(lambda backend, message: None)
         host = self.host(network)
-        self.successResultOf(host.settled())
         was.get("http://a.example/", timeout=5)
         settled = host.settled()
         network.wait(4)
+        self.assertEqual(host.under_way, 1)
         was.get("http://a.example/", timeout=5)
+        network.wait(4.9)
         self.assertNoResult(settled)
-        network.wait(1.1)
-        network.wait(0.1)
+        self.look(network)
         self.successResultOf(settled)
+
+    def test_settled_waits_for_what_callbacks_ask(self) -> None:
+        """However often it looks between the response, the callback and the next request."""
+        network = Network()
+        network.serve(lambda backend, message: OK)
+        workers = SteppingWorkers(network)
+        host = Host(Settings(), workers, lambda: None)
+        host.open(network, (), None)
+        host.start()
+        self.addCleanup(host.end)
+        heard: list[int] = []
+
+        def called(response: Any, left: int) -> None:
+            heard.append(response.status_code)
+            if left:
+                was.get("http://a.example/", callback=(called, (left - 1,)))
+
+        was.get("http://a.example/", callback=(called, (2,)))
+        settled = host.settled()
+        for number in range(3):
+            network.wait(1)
+            self.assertNoResult(settled)
+            self.assertEqual((len(heard), workers.queued), (number, 1))
+            workers.step()
+        self.assertNoResult(settled)
+        self.look(network)
+        self.successResultOf(settled)
+        self.assertEqual(heard, [200] * 3)
+
+    def test_settled_waits_for_coroutines(self) -> None:
+        network = Network()
+        running = [object()]
+
+        class Runtime:
+            def busy(self) -> list[object]:
+                return running
+
+        runtime: Any = Runtime()
+        host = Host(Settings(), InlineWorkers(network), lambda: None, runtime=runtime)
+        host.open(network, (), None)
+        settled = host.settled()
+        network.wait(1)
+        self.assertNoResult(settled)
+        running.clear()
+        self.look(network)
+        self.successResultOf(settled)
+
+    def test_time_is_as_told(self) -> None:
+        """Of the cache, and of waits."""
+        network = Network()
+        network.serve(lambda backend, message: OK)
+        host = Host(Settings(), InlineWorkers(network), lambda: None)
+        host.open(network, (), None, network.seconds)
+        host.start()
+        self.addCleanup(host.end)
+        self.assertEqual((host.threads.now(), host.asker.cache.now()), (network.seconds(), network.seconds()))
+        network.advance(5)
+        self.assertEqual((host.threads.now(), host.asker.cache.now()), (network.seconds(), network.seconds()))
+        handle = was.get("http://a.example/").cache(5)
+        network.wait(0)
+        self.assertEqual(handle.response().status_code, 200)
+        self.assertTrue(was.get("http://a.example/").response().is_cached)
+        network.advance(6)
+        self.assertFalse(was.get("http://a.example/").is_done)
 
     def test_no_probe_begins_after_release(self) -> None:
         """A member rests, which begins probes; the request that ends with the server begins no others."""
@@ -409,6 +488,33 @@ class RestartTests(SynchronousTestCase):
         served.get("/")
         served.reactor.advance(0)
         self.assertEqual((served.stops, served.host.restarting), (["stop"], True))
+
+    def course(self, *calls: str) -> tuple[list[str], bool]:
+        """Return how often the reactor was told to stop, and whether it is a restart, when ``Host`` was told so."""
+        served = Served(("/", answering(lambda was: "")))
+        served.host.can_restart = True
+        served.host.restart_is_off = lambda: served.stops.append("off")
+        for call in calls:
+            getattr(served.host, call)()
+        served.reactor.advance(0)
+        return served.stops, served.host.restarting
+
+    def test_whoever_is_first_counts_and_a_stop_counts_more(self) -> None:
+        """``stops`` says that it stops for a reason of somebody else."""
+        self.assertEqual(self.course("restart", "restart", "stops"), (["stop"], True))
+        self.assertEqual(self.course("stop", "restart"), (["stop"], False))
+        self.assertEqual(self.course("restart", "stop", "restart", "stop"), (["stop", "off"], False))
+        self.assertEqual(self.course("stops", "restart"), ([], False))
+        self.assertEqual(self.course("restart", "stops", "stop"), (["stop", "off"], False))
+
+    def test_who_stops_it_is_told_whether_it_is_a_restart(self) -> None:
+        served = Served(("/", answering(lambda was: "")))
+        served.host.can_restart = True
+        self.assertFalse(served.host.stops())
+        served = Served(("/", answering(lambda was: "")))
+        served.host.can_restart = True
+        served.host.restart()
+        self.assertTrue(served.host.stops())
 
     def test_is_refused_where_somebody_else_starts_it(self) -> None:
         served = Served(("/", answering(lambda was: was.restart())))

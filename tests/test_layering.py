@@ -101,7 +101,7 @@ VALUES = (
 ENGINES = """byteranges caches chunked compression conditional errorpage events exchange forwarded headers http1
              http1_writer http2 media_types negotiation start_response transaction"""
 ROOT_MODULES = """__main__ apps cli datedlogs hosting imports lifecycle listening logs modules mounting packages
-                  preferences programs reload server signals sources supervisor tap tls"""
+                  preferences programs reload restart server signals sources supervisor tap tls"""
 EXCEPTIONS = {("skitai.saddle.app", "skitai.testing")}
 """Imports that breach the table for a reason: ``app.test_client()`` is made of the test kit, and only when called."""
 

@@ -142,6 +142,12 @@ class FakeHost:
         self.releases: list[list[str]] = []
         self.requests: Deferred[None] = succeed(None)
         self.lookups = 0
+        self.under_way = 0
+        self.restarting = False
+        self.restart_is_off: Callable[[], object] = lambda: None
+
+    def stops(self) -> bool:
+        return self.restarting
 
     def start(self) -> None:
         self.calls.append(("start", self.now()))
@@ -376,6 +382,51 @@ class StopTests(LoggedTestCase):
         self.successResultOf(stopped)
         self.assertEqual(len(self.lines("stopped")), 1)
 
+    def test_requests_that_are_cut_are_counted(self) -> None:
+        service = self.make(0)
+        self.host.under_way = 3
+        self.stop(service)
+        self.assertEqual(self.lines("3 requests"), [])
+        self.reactor.advance(10.1)
+        self.assertEqual(
+            self.lines("3 requests"), ["warning] 3 requests to other servers were not done at the deadline of the stop"]
+        )
+
+    def restarting(self) -> WebService:
+        """Return a service that restarts, with a port that can be handed over and one that can not."""
+        service = self.make(1)
+        self.host.restarting = True
+        other, self.port = self.port, Port(0, Factory(), 50, "127.0.0.1", self.reactor)
+        self.port.factory.noisy = False
+        self.port.startListening()
+        self.addCleanup(self.reactor.advance, 0)
+        self.addCleanup(self.port.stopListening)
+        service.parts.ports.append(self.port)
+        service.stopService()
+        self.assertFalse(other.listening)
+        return service
+
+    def test_a_restart_keeps_its_ports_without_accepting(self) -> None:
+        service = self.restarting()
+        self.reactor.advance(0)
+        self.assertEqual(service.kept, [self.port])
+        self.assertTrue(self.port.connected)
+        self.assertNotIn(self.port, self.reactor.getReaders())
+        self.assertEqual(self.lines("restarting"), ["info] restarting"])
+
+    def test_until_it_is_off(self) -> None:
+        """Then who has connected is served, unless it is too late for that."""
+        for late in (False, True):
+            service = self.restarting()
+            accepted: list[Any] = []
+            self.patch(self.port, "doRead", lambda accepted=accepted: accepted.append(1))
+            if late:
+                self.factory.gone()
+            self.host.restart_is_off()
+            self.reactor.advance(0)
+            self.assertEqual((service.kept, self.port.connected), ([], False))
+            self.assertEqual(accepted, [] if late else [1])
+
     def test_what_the_kernel_has_accepted_is_served_before_the_port_is_closed(self) -> None:
         service = self.make(0)
         accepted: list[Any] = []
@@ -465,7 +516,10 @@ class AssembleTests(LoggedTestCase):
         self.assertEqual(calls, [])
         made.web.startService()
         self.assertEqual(calls, ["startup 77 0"])
-        self.successResultOf(made.web.stopService())
+        stopped = made.web.stopService()
+        for _ in range(2):
+            self.reactor.advance(0.1)
+        self.successResultOf(stopped)
         self.assertEqual(calls, ["startup 77 0", "shutdown"])
 
     def test_an_application_may_stop_the_reactor(self) -> None:
@@ -691,6 +745,60 @@ class ListenTests(SynchronousTestCase):
             self.patch(self.reactor, "listenUNIX", listen_unix)
             error = self.assertRaises(ConfigError, self.listen, listen=("unix:/x/s",))
             self.assertEqual(str(error), text)
+
+    def hand_over(self, ports: list[Any]) -> None:
+        """Leave ports to another ``listen``, which has descriptors of its own as another program would."""
+        self.addCleanup(os.environ.pop, "SKITAI_LISTENING", None)
+        for port in ports:
+            self.assertTrue(listening.can_hand_over(port))
+            descriptor = os.dup(port.fileno())
+            self.patch(port, "fileno", lambda descriptor=descriptor: descriptor)
+        listening.hand_over(ports)
+        for port in ports:
+            self.assertTrue(os.get_inheritable(port.fileno()))
+
+    def test_what_was_handed_over_is_not_opened_again(self) -> None:
+        """It is found by what the settings say, even where they left the number to the system."""
+        kept = ("tcp:0:interface=127.0.0.1", "tcp6:0:interface=\\:\\:1", "tcp:0:interface=127.0.0.1")
+        first = self.listen(listen=kept)
+        self.hand_over(first)
+        second = self.listen(listen=(*kept, "tcp:0:interface=127.0.0.1"))
+        self.assertEqual([port.getHost() for port in second[:3]], [port.getHost() for port in first])
+        self.assertNotIn(second[3].getHost(), [port.getHost() for port in first])
+        self.assertEqual([type(port) for port in second], [Port] * 4)
+        for port in second:
+            self.assertFalse(os.get_inheritable(port.fileno()))  # type: ignore[attr-defined]
+            self.assertFalse(os.get_blocking(port.fileno()))  # type: ignore[attr-defined]
+        self.assertNotIn("SKITAI_LISTENING", os.environ)
+        third = self.listen(listen=kept)
+        self.assertNotEqual([port.getHost() for port in third], [port.getHost() for port in first])
+
+    def test_what_is_not_listened_at_any_more_is_closed(self) -> None:
+        first = self.listen(listen=("tcp:0:interface=127.0.0.1",))
+        self.hand_over(first)
+        descriptor = first[0].fileno()  # type: ignore[attr-defined]
+        self.listen(address="::1")
+        self.assertRaises(OSError, os.fstat, descriptor)
+
+    def test_sockets_of_another_process_are_none_of_ours(self) -> None:
+        (port,) = self.listen(address="127.0.0.1")
+        self.hand_over([port])
+        descriptor = port.fileno()  # type: ignore[attr-defined]
+        self.addCleanup(os.close, descriptor)
+        os.environ["SKITAI_LISTENING"] = os.environ["SKITAI_LISTENING"].replace(f"[{os.getpid()}", "[1")
+        (other,) = self.listen(address="127.0.0.1")
+        self.assertNotEqual(other.getHost(), port.getHost())
+        os.fstat(descriptor)
+
+    def test_nor_are_descriptors_that_the_program_has_closed(self) -> None:
+        (port,) = self.listen(address="127.0.0.1")
+        self.hand_over([port])
+        os.close(port.fileno())  # type: ignore[attr-defined]
+        (other,) = self.listen(address="127.0.0.1")
+        self.assertNotEqual(other.getHost(), port.getHost())
+
+    def test_ports_that_others_make_can_not_be_handed_over(self) -> None:
+        self.assertFalse(listening.can_hand_over(FakePort()))
 
     def test_urls(self) -> None:
         table = [

@@ -10,7 +10,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from skitai import signals
-from skitai.signals import GRACE, Interrupted, Signals, Watchdog
+from skitai.signals import GRACE, Actions, Interrupted, Signals, Watchdog, prepare_exec
 
 
 class Reactor:
@@ -19,16 +19,12 @@ class Reactor:
     def __init__(self) -> None:
         self.calls: list[Callable[[], Any]] = []
         self.hooks: list[Callable[[], Any]] = []
-        self.stopped = 0
 
     def callFromThread(self, function: Callable[[], Any]) -> None:
         self.calls.append(function)
 
     def callWhenRunning(self, function: Callable[[], Any]) -> None:
         self.hooks.append(function)
-
-    def stop(self) -> None:
-        self.stopped += 1
 
     def turn(self) -> None:
         calls, self.calls = self.calls, []
@@ -53,12 +49,14 @@ class SignalTestCase(SynchronousTestCase):
         self.signals = Signals(
             self.reactor,
             self.watchdog,
-            lambda: self.events.append("reopen"),
-            lambda: self.events.append("flush"),
+            self.actions(lambda: self.events.append("flush")),
             self.events.append,
         )
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
             self.addCleanup(signal.signal, number, signal.getsignal(number))
+
+    def actions(self, flush: Callable[[], object]) -> Actions:
+        return Actions(lambda: self.events.append("stop"), lambda: self.events.append("reopen"), flush)
 
 
 class InstallTests(SignalTestCase):
@@ -80,15 +78,15 @@ class InstallTests(SignalTestCase):
 
 
 class StopTests(SignalTestCase):
-    def test_the_first_signal_stops_the_reactor_from_within(self) -> None:
+    def test_the_first_signal_stops_the_server_from_within_the_reactor(self) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             self.setUp()
+            self.assertFalse(self.signals.came)
             self.signals.on_stop(number)
-            self.assertEqual(self.reactor.stopped, 0)
+            self.assertEqual((self.signals.came, self.events), (True, []))
             self.reactor.turn()
-            self.assertEqual(self.reactor.stopped, 1)
+            self.assertEqual(self.events, ["stop"])
             self.assertEqual(self.watchdog.armed, 1)
-            self.assertEqual(self.events, [])
 
     def test_the_second_signal_flushes_and_ends_the_process(self) -> None:
         self.signals.on_stop(signal.SIGTERM)
@@ -112,18 +110,22 @@ class StopTests(SignalTestCase):
         def flush() -> None:
             raise RuntimeError("reentered")
 
-        handler = Signals(self.reactor, self.watchdog, lambda: None, flush, left.append)
+        handler = Signals(self.reactor, self.watchdog, self.actions(flush), left.append)
         handler.on_stop(signal.SIGTERM)
         self.assertRaises(RuntimeError, handler.on_stop, signal.SIGTERM)
         self.assertEqual(left, [143])
 
-    def test_a_signal_after_another_kind_of_stop_ends_at_once(self) -> None:
+    def test_the_first_signal_after_another_kind_of_stop_is_no_second_one(self) -> None:
+        """The server restarts, which is to become a stop, as graceful; or it stops already."""
         self.signals.startService()
         self.reactor.hooks[0]()
         self.signals.stopService()
-        self.assertEqual(self.watchdog.armed, 1)
+        self.assertEqual((self.watchdog.armed, self.signals.came), (1, False))
         self.signals.on_stop(signal.SIGTERM)
-        self.assertEqual(self.events, ["flush", 143])
+        self.reactor.turn()
+        self.assertEqual(self.events, ["stop"])
+        self.signals.on_stop(signal.SIGTERM)
+        self.assertEqual(self.events, ["stop", "flush", 143])
 
     def test_a_service_that_never_ran_arms_nothing(self) -> None:
         self.signals.startService()
@@ -137,7 +139,15 @@ class ReopenTests(SignalTestCase):
         self.assertEqual(self.events, [])
         self.reactor.turn()
         self.assertEqual(self.events, ["reopen"])
-        self.assertEqual(self.reactor.stopped, 0)
+
+
+class ExecTests(SignalTestCase):
+    def test_what_comes_before_the_next_program_is_ready(self) -> None:
+        self.signals.install()
+        prepare_exec()
+        self.assertEqual(signal.getsignal(signal.SIGUSR1), signal.SIG_IGN)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self.assertEqual(signal.getsignal(number), signal.SIG_DFL)
 
 
 class WatchdogTests(SynchronousTestCase):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
@@ -71,6 +72,8 @@ class ResProxy:
     def __init__(self, was: Was, handler: Handler, prolog: Any = None, epilog: Any = None) -> None:
         if not callable(handler):
             raise TypeError(f"the handler must be a function of a response and the proxy, not {handler!r}")
+        if iscoroutinefunction(handler):
+            raise TypeError("the handler can not be async: it is called in an application thread")
         self._was = was
         self._handler = handler
         self._parts: dict[str, Any] = {}

@@ -292,7 +292,7 @@ class Client:
         )
         host.traffic = self.factory
         self.reactor.declare(declaration)
-        host.open(self.reactor, declaration.clusters(), declaration.max_rcache)
+        host.open(self.reactor, declaration.clusters(), declaration.max_rcache, self.reactor.seconds)
         host.start()
         self._at_close.append(host.end)
         self._asker = host.asker

@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
-from skitai.web.workers import Job
+from skitai.web.workers import Job, Wait
 
 
 class InlineWorkers:
@@ -66,6 +66,10 @@ class InlineWorkers:
         """Return True: jobs run in the reactor's thread."""
         return True
 
+    def wait(self, begin: Callable[[Wait], bool], seconds: float) -> bool:
+        """Refuse: jobs run in the reactor's thread, which must not wait."""
+        raise RuntimeError("the reactor thread must not wait")
+
     def block(self, function: Callable[..., Deferred[Any]], *args: object) -> Any:
         """Refuse: jobs run in the reactor's thread, which must not wait."""
         raise RuntimeError("the reactor thread must not wait")
@@ -81,6 +85,11 @@ class InlineWorkers:
     def queued(self) -> int:
         """How many jobs wait: always 0."""
         return 0
+
+    @property
+    def idle(self) -> bool:
+        """Whether no job waits or runs: nobody looks while one does."""
+        return True
 
 
 class SteppingWorkers:
@@ -156,6 +165,33 @@ class SteppingWorkers:
         """Tell whether the caller is not a job."""
         return self._running is None
 
+    def wait(self, begin: Callable[[Wait], bool], seconds: float) -> bool:
+        """Wait until the wait that ``begin`` is given has ended, or the time of the clock is over: ``go_on`` works.
+
+        Returns:
+            Whether it has ended, and not the time.
+
+        Raises:
+            RuntimeError: Neither comes; the job would wait for ever.
+        """
+        wait, expired = Wait(), Wait()
+        if not begin(wait):
+            return True
+        timer = self._clock.callLater(seconds, expired.callback, None)
+        running, self._running = self._running, None  # what it waits for is in the reactor's thread
+        self.blocked = True
+        try:
+            while not (wait.called or expired.called) and self._go_on is not None and self._go_on():
+                pass
+        finally:
+            self._running = running
+            self.blocked = False
+            if timer.active():
+                timer.cancel()
+        if not (wait.called or expired.called):
+            raise RuntimeError("what the job waits for can not happen: the test has one thread")
+        return wait.called
+
     def block(self, function: Callable[..., Deferred[Any]], *args: object) -> Any:
         """Call ``function`` and return what its Deferred fires with: at once, or when ``go_on`` has brought it about.
 
@@ -192,6 +228,11 @@ class SteppingWorkers:
     def queued(self) -> int:
         """How many jobs wait."""
         return len(self.waiting)
+
+    @property
+    def idle(self) -> bool:
+        """Whether no job waits or runs."""
+        return not self.waiting and self._running is None and not self.blocked
 
     def step(self) -> bool:
         """Run the next job, with context variables of its own; return False when none waits.

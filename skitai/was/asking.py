@@ -49,6 +49,12 @@ what is nice to have may get little time."""
 READ_AT_ONCE: Final = 4096
 """Bytes of an answer that ``decode`` may have on the reactor, for less than a millisecond."""
 
+_UNKNOWN: Final = b"\0"
+"""A key that has not been made yet; it is none."""
+
+_SAFE: Final = frozenset(("GET", "HEAD", "OPTIONS"))
+"""Methods that mean no effect (RFC 9110 section 9.2.1): those that ask the same may share one request."""
+
 Extra = Sequence[tuple[bytes, bytes]]
 
 
@@ -107,6 +113,7 @@ class HTTPOperation:
     Attributes:
         method: The method, for messages.
         url: Where, for messages.
+        timeout: Seconds that it may take.
         deadline: When its time is up.
     """
 
@@ -115,7 +122,6 @@ class HTTPOperation:
         "_done",
         "_error",
         "_flight",
-        "_has_key",
         "_key",
         "_place",
         "_question",
@@ -124,12 +130,14 @@ class HTTPOperation:
         "_waiter",
         "deadline",
         "method",
+        "timeout",
         "url",
     )
 
     def __init__(self, asker: Asker, question: Question, place: Place) -> None:
         self.method = question.outgoing.method
         self.url = question.url
+        self.timeout = question.timeout
         self.deadline = asker.now() + question.timeout
         self._asker = asker
         self._question = question
@@ -139,8 +147,7 @@ class HTTPOperation:
         self._waiter: Waiter[Response] | None = None
         self._flight: Flight[Response] | None = None
         self._error: RequestError | None = None
-        self._key: bytes | None = None
-        self._has_key = False
+        self._key: bytes | None = _UNKNOWN
         self._shared = False
 
     # -- see ``skitai.was.handle.Operation``
@@ -166,7 +173,10 @@ class HTTPOperation:
         if key is None:
             self._ask()
             return
-        waiter = asker.cache.join(key, self._found, self._fly, self._shared)
+        self._join(key)
+
+    def _join(self, key: bytes) -> None:
+        waiter = self._asker.cache.join(key, self._found, self._fly, self._shared, self.method in _SAFE)
         if self._done is not None:
             self._wait(waiter)
 
@@ -186,6 +196,12 @@ class HTTPOperation:
                 self._flight = waiter.flight
                 waiter.flight.cancel_with(self._stop)
                 self._wait(waiter)
+            elif not self._transfer.sent:
+                # Somebody else was first: of a burst of threads, the reactor hears of requests before what they say.
+                done, self._done = self._done, None
+                self._stop(expired=False)
+                self._done = done
+                self._join(key)
 
     def cancel(self, expired: bool = False) -> None:
         """Give it up."""
@@ -201,9 +217,8 @@ class HTTPOperation:
 
     def key(self) -> bytes | None:
         """Return what the result is kept by, None where it can not be kept. Thread: any."""
-        if not self._has_key:
+        if self._key is _UNKNOWN:
             self._key = self._question.key()
-            self._has_key = True
         return self._key
 
     def keep(self, response: Response, seconds: float) -> None:
@@ -215,8 +230,7 @@ class HTTPOperation:
     def expire(self) -> None:
         """The time of one who waits for a flight is up; see ``skitai.was.deadlines.Entry``."""
         self._leave(expired=True)
-        timeout = self._question.timeout
-        self._fail(RequestTimeout(f"{self.url} has not answered within {timeout:g} seconds"))
+        self._fail(RequestTimeout(f"{self.url} has not answered within {self.timeout:g} seconds"))
 
     def _wait(self, waiter: Waiter[Response]) -> None:
         self._waiter = waiter
@@ -282,8 +296,8 @@ class HTTPOperation:
         transfer, self._transfer = self._transfer, None
         if transfer is None:
             return
-        waited = self._asker.now() - self.deadline + self._question.timeout
-        if expired and waited >= min(PATIENCE, self._question.timeout):
+        waited = self._asker.now() - self.deadline + self.timeout
+        if expired and waited >= min(PATIENCE, self.timeout):
             transfer.expire()
         else:
             transfer.cancel()
@@ -315,8 +329,8 @@ class HTTPOperation:
         if self._question.decode is not None:
             response.read_with(self._question.decode, response.size <= READ_AT_ONCE)
         if flight is not None:
-            good = response.error is None and response.status_code < 400
-            flight.settle(response.copy(MAX_VALUE_SIZE), response.size if good else None)
+            good = response.error is None and not response.unread and response.status_code < 400
+            flight.settle(response.copy(MAX_VALUE_SIZE), good)
         else:
             response.kept_by(self)
             self._tell(response)

@@ -7,8 +7,9 @@ Layer 3. It must not know what is asked. Thread: any, but for what says otherwis
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextvars import Context, copy_context
+from inspect import iscoroutinefunction
 from typing import Any, Protocol
 
 from twisted.logger import Logger
@@ -27,11 +28,39 @@ class Settled(Protocol):
         """Return the response."""
 
 
+def read_callback(callback: Any) -> tuple[Callable[..., object], Sequence[Any]]:
+    """Return the function of a callback, and its arguments behind the response.
+
+    Args:
+        callback: A function, or a pair of it and more arguments.
+
+    Raises:
+        TypeError: It is no function, or a coroutine function, which a thread can not run.
+    """
+    function, args = callback, ()
+    if isinstance(callback, (tuple, list)) and len(callback) == 2:
+        function, args = callback
+    if not callable(function):
+        raise TypeError(f"callback must be a function, or (function, arguments), not {function!r}")
+    check_plain(function, "callback")
+    return function, args if isinstance(args, (tuple, list)) else (args,)
+
+
+def check_plain(function: object, name: str) -> None:
+    """Refuse a coroutine function where a thread calls it.
+
+    Raises:
+        TypeError: It is one.
+    """
+    if iscoroutinefunction(function):
+        raise TypeError(f"{name} can not be async: it is called in an application thread; await the request instead")
+
+
 class Callback:
     """A function that gets the response, in an application thread. A job for the application threads.
 
     Args:
-        function: The function, or a pair of it and more arguments.
+        function: The function, or a pair of it and more arguments; see ``read_callback``.
         threads: Where it runs.
 
     Raises:
@@ -41,13 +70,7 @@ class Callback:
     __slots__ = ("_args", "_context", "_function", "_handle", "_threads")
 
     def __init__(self, function: Any, threads: Threads) -> None:
-        self._args: Sequence[Any] = ()
-        if isinstance(function, (tuple, list)) and len(function) == 2:
-            function, args = function
-            self._args = args if isinstance(args, (tuple, list)) else (args,)
-        if not callable(function):
-            raise TypeError(f"callback must be a function, or (function, arguments), not {function!r}")
-        self._function = function
+        self._function, self._args = read_callback(function)
         self._threads = threads
         self._context: Context = copy_context()
         self._handle: Settled | None = None

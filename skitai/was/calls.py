@@ -18,7 +18,7 @@ from typing import Any, Final, Protocol
 from skitai.constants import PROTO_HTTP, PROTO_HTTPS
 from skitai.was.asking import Asker, HTTPOperation, Question
 from skitai.was.bridge import Threads
-from skitai.was.callbacks import Callback
+from skitai.was.callbacks import Callback, check_plain, read_callback
 from skitai.was.cluster import Cluster, Member
 from skitai.was.gathering import MapHandle
 from skitai.was.handle import Handle
@@ -166,8 +166,10 @@ class _Call:
             raise ValueError(f"timeout must be seconds, above 0 and at most {MAX_TIMEOUT:,.0f}, not {timeout!r}")
         if filter is not None and not callable(filter):
             raise TypeError(f"filter must be a function, not {filter!r}")
+        if filter is not None:
+            check_plain(filter, "filter")
         if callback is not None:
-            Callback(callback, caller.threads)
+            read_callback(callback)
         if meta is not None and not isinstance(meta, Mapping):
             raise TypeError(f"meta must be a dictionary, not {meta!r}")
         self._caller = caller

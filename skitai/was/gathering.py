@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from typing import Any
 
+from twisted.internet.defer import Deferred
+
+from skitai.was.coroutines import foreign_loop
 from skitai.was.handle import WAIT_TIMEOUT, Handle
 from skitai.was.result import Responses
 
@@ -21,6 +24,11 @@ class MapHandle:
 
     def __init__(self, handles: Sequence[Handle]) -> None:
         self._handles = list(handles)
+
+    @property
+    def each(self) -> Sequence[Handle]:
+        """The handles, in order."""
+        return self._handles
 
     def __repr__(self) -> str:
         return f"<MapHandle {self._handles!r}>"
@@ -74,9 +82,11 @@ class Gathering:
         self._handles = handles
 
     def __await__(self) -> Generator[Any, Any, list[Any]]:
-        """Wait for all in a coroutine; where that is cancelled, all are. Thread: reactor."""
+        """Wait for all in a coroutine; where that is cancelled, all are. Thread: as for a handle."""
         found: list[Any] = []
         try:
+            if foreign_loop() is None:
+                yield from _all(self._handles).__await__()
             for handle in self._handles:
                 found.append((yield from handle.__await__()))
         except BaseException:
@@ -84,3 +94,45 @@ class Gathering:
                 handle.give_up()
             raise
         return found
+
+
+def _all(handles: Sequence[Handle | MapHandle]) -> Deferred[None]:
+    """Return what fires when all are done: a coroutine is resumed once instead of once for each. Thread: reactor."""
+    return _Last(handles).done
+
+
+class _Last:
+    """Waits for several handles, to tell when the last one is done.
+
+    Args:
+        handles: For whom.
+
+    Attributes:
+        called: Whether nobody waits for them any more.
+        done: Fires then; where it is cancelled, the requests are, unless somebody else wants them.
+    """
+
+    __slots__ = ("_handles", "_open", "called", "done")
+
+    def __init__(self, handles: Sequence[Handle | MapHandle]) -> None:
+        self.called = False
+        self.done: Deferred[None] = Deferred(self._cancelled)
+        self._handles: list[Handle] = []
+        for handle in handles:
+            self._handles += handle.each if isinstance(handle, MapHandle) else (handle,)
+        self._open = 1 + sum([handle.tell(self) for handle in self._handles])
+        self.callback(None)
+
+    def callback(self, result: None) -> None:
+        """One more is done."""
+        self._open -= 1
+        if not self._open:
+            self.called = True
+            self._handles = []
+            self.done.callback(None)
+
+    def _cancelled(self, done: Deferred[None]) -> None:
+        self.called = True
+        handles, self._handles = self._handles, []
+        for handle in handles:
+            handle.tell_no_more(self)

@@ -5,7 +5,7 @@ of it. Whoever gets there first settles the handle for good: the operation, a wa
 that happens on the reactor, so it needs no lock. Only what is at hand when the request is made, a result that was kept,
 settles the handle in the thread that makes it, before anybody else knows it.
 
-Threads wait through ``Threads.block``, coroutines through a Deferred, tasks of an event loop that is not the reactor's
+Threads wait through ``Threads.wait``, coroutines through a Deferred, tasks of an event loop that is not the reactor's
 through a future of theirs, and none knows of the others. A long document is read, and a filter applied, by whoever is
 the first to look at the response, not by the reactor, for it may take its time.
 
@@ -17,15 +17,13 @@ Layer 3. It must not know what is asked, nor of whom. Thread: any, but for what 
 
 from __future__ import annotations
 
-from asyncio import AbstractEventLoop, Future
+from asyncio import AbstractEventLoop, Future, sleep
 from collections.abc import Callable, Generator, Mapping
 from math import isnan
 from threading import RLock
-from time import monotonic
 from typing import Any, Final, Protocol
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from skitai.errors import RequestCancelled, RequestTimeout
@@ -40,14 +38,31 @@ WAIT_TIMEOUT: Final = 3.0
 MAX_WAIT: Final = 86_400.0
 """Seconds that a wait takes at most, however long it was meant to."""
 
+HELD_UP: Final = 2.0
+"""Seconds after which a wait that is over ends although the reactor, which should end it, does nothing: with
+``threads=0`` an ``async def`` view of another framework may hold it up by waiting for itself."""
+
+_MUST_NOT_WAIT: Final = (
+    "the reactor thread must not wait: use await, a callback or was.aresponse(), or have threads "
+    "(hooks that run when the server starts or stops are called in it, too: a callback is for them)"
+)
+_PAUSE: Final = 0.01
+
 _log = Logger(namespace="skitai.app")
 
 
 class Operation(Protocol):
-    """What is asked. Thread: reactor."""
+    """What is asked. Thread: reactor.
+
+    Attributes:
+        method: For messages.
+        url: For messages.
+        timeout: Seconds that it takes at most.
+    """
 
     method: str
     url: str
+    timeout: float
 
     def peek(self) -> Response | None:
         """Return the response if it is at hand, so that nothing needs to be started. Thread: any."""
@@ -64,6 +79,19 @@ class Operation(Protocol):
         Args:
             expired: Whether the time of who asks is up, which says something about who is asked.
         """
+
+
+class Waiting(Protocol):
+    """Who waits for requests: a Deferred, or what looks like one.
+
+    Attributes:
+        called: Whether it waits no longer.
+    """
+
+    called: bool
+
+    def callback(self, result: None) -> object:
+        """The request is done."""
 
 
 class Handle:
@@ -112,9 +140,9 @@ class Handle:
         self._filter = filter
         self._lock = None if filter is None else RLock()
         self._callback = callback
-        self._begun = monotonic()
+        self._begun = threads.now()
         self._response: Response | None = None
-        self._waiting: list[Deferred[None]] = []
+        self._waiting: list[Waiting] = []
         self._watching: Callable[[Handle], object] | None = None
         self._keep_for: float | None = None
 
@@ -191,28 +219,47 @@ class Handle:
 
     def __await__(self) -> Generator[Any, Any, Response]:
         """Wait for the response in a coroutine. Thread: reactor; in a task of an event loop: that loop's."""
-        if self._response is None:
-            loop = foreign_loop()
-            if loop is None:
-                if not self._threads.in_reactor():
-                    raise RuntimeError("a request can be awaited on the reactor and in tasks of asyncio; use getwait()")
-                yield from self._when_settled().__await__()
-            elif self._threads.closed:
-                return self._failure(RequestCancelled(f"{self._operation.url}: the server stops"))
-            else:
-                yield from self._wait_in(loop)
-        return self.response()
+        loop = foreign_loop()
+        threads = self._threads
+        if self._response is None and threads.closed and loop is not None:
+            return self._failure(RequestCancelled(f"{self._operation.url}: the server stops"))
+        if self._response is None and loop is not None:
+            if loop is not threads.loop and threads.in_reactor():
+                raise RuntimeError(_MUST_NOT_WAIT)
+            yield from self._wait_in(loop)
+        elif self._response is None:
+            if not threads.in_reactor():
+                raise RuntimeError("a request can be awaited on the reactor and in tasks of asyncio; use getwait()")
+            yield from self._when_settled().__await__()
+        while self._lock is not None and not self._lock.acquire(blocking=False):
+            # A thread applies the filter, which takes its time: nobody must wait for that here.
+            yield from (sleep(_PAUSE) if loop is not None else self._pause()).__await__()
+        try:
+            return self.response()
+        finally:
+            if self._lock is not None:
+                self._lock.release()
+
+    def _pause(self) -> Deferred[None]:
+        pause: Deferred[None] = Deferred()
+        self._threads.later(_PAUSE, pause.callback, None)
+        return pause
 
     def _wait_in(self, loop: AbstractEventLoop) -> Generator[Any, Any, None]:
         """Wait in a task of an event loop that may run in another thread."""
         future: Future[None] = loop.create_future()
         waits: list[Deferred[None]] = []
         self._threads.to_reactor(self._tell, loop, future, waits)
+        held_up = loop.call_later(self._operation.timeout + HELD_UP, _fire, future)
         try:
             yield from future
         except BaseException:
             self._threads.to_reactor(_cancel_all, waits)
             raise
+        finally:
+            held_up.cancel()
+        if self._response is None:
+            self._response = self._failure(RequestTimeout(f"{self._operation.url}: the reactor is held up"))
 
     def _tell(self, loop: AbstractEventLoop, future: Future[None], waits: list[Deferred[None]]) -> None:
         """Have a future fire when the request is done. Thread: reactor."""
@@ -230,6 +277,18 @@ class Handle:
         else:
             self._watching = function
 
+    def tell(self, waiting: Waiting) -> bool:
+        """Have ``waiting`` called when the request is done; return False where it is. Thread: any."""
+        # ``settle`` does it the other way round: who is not called sees the response.
+        self._waiting.append(waiting)
+        return self._response is None
+
+    def tell_no_more(self, waiting: Waiting) -> None:
+        """Take back ``tell``; cancel the request unless somebody else wants it. Thread: reactor."""
+        if waiting in self._waiting:
+            self._waiting.remove(waiting)
+        self._unless_wanted()
+
     def give_up(self) -> None:
         """Take note that somebody who waited does so no more: cancel it, unless somebody else wants it. Thread: any."""
         if self._threads.in_reactor():
@@ -246,12 +305,19 @@ class Handle:
         """Return the response of a handle that is done, read and filtered. Thread: any."""
         response = self._response
         assert response is not None
-        if response.unread:
-            response.read()
         if self._lock is not None:
             with self._lock:
-                response = self._filtered(response)
+                self._read(response)
+                return self._filtered(response)
+        self._read(response)
         return response
+
+    def _read(self, response: Response) -> None:
+        """Find out what a long document says, and keep it if it is worth that."""
+        if response.unread:
+            response.read()
+            if self._keep_for is not None:
+                self._keep(response, self._keep_for)
 
     def _filtered(self, response: Response) -> Response:
         """Apply the filter, if nobody has yet; return what the response is then. The lock is held."""
@@ -270,21 +336,32 @@ class Handle:
     def _wait(self, timeout: float) -> Response:
         threads = self._threads
         if threads.in_reactor():
-            raise RuntimeError(
-                "the reactor thread must not wait: use await, a callback or was.aresponse(), or have threads "
-                "(hooks that run when the server starts or stops are called in it, too: a callback is for them)"
-            )
+            raise RuntimeError(_MUST_NOT_WAIT)
         if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or isnan(timeout):
             raise TypeError(f"timeout must be seconds, not {timeout!r}")
         if self._response is None:
             if threads.closed:
                 return self._failure(RequestCancelled(f"{self._operation.url}: the server stops"))
             try:
-                threads.block(self._when_settled, timeout, self._begun + min(timeout, MAX_WAIT) - monotonic())
+                self._wait_here(timeout, self._begun + min(timeout, MAX_WAIT) - threads.now())
             except RequestCancelled as error:  # the reactor has stopped
                 if self._response is None:
                     return self._failure(error)
         return self.response()
+
+    def _wait_here(self, timeout: float, left: float) -> None:
+        """Wait in a thread for at most ``left`` seconds; then the request is given up, by the reactor.
+
+        Raises:
+            RequestCancelled: The reactor has stopped.
+        """
+        threads = self._threads
+        if left > 0 and threads.wait(self.tell, left):
+            return
+        threads.to_reactor(self._expire, timeout)
+        if not threads.wait(self.tell, HELD_UP):
+            words = f"{self._operation.url} has not answered within {timeout:g} seconds, and the reactor is held up"
+            self._response = self._response or self._failure(RequestTimeout(words))
 
     def _start(self) -> None:
         """Begin. Thread: reactor."""
@@ -296,27 +373,13 @@ class Handle:
             _log.failure("the request to {url} could not be made", url=self._operation.url)
             self.settle(self._failure(error))
 
-    def _when_settled(self, timeout: float = 0.0, left: float | None = None) -> Deferred[None]:
-        """Return what fires when the request is done. Thread: reactor.
-
-        Args:
-            timeout: How long somebody waits for it, for a message.
-            left: For how many seconds from now; None for as long as the request takes.
-        """
+    def _when_settled(self) -> Deferred[None]:
+        """Return what fires when the request is done. Thread: reactor."""
         if self._response is not None:
             return succeed(None)
-        waiting: Deferred[None] = Deferred(self._given_up)
+        waiting: Deferred[None] = Deferred(self.tell_no_more)
         self._waiting.append(waiting)
-        if left is not None:
-            expiry = self._threads.later(max(0.0, left), self._expire, timeout)
-            waiting.addBoth(_stop_clock, expiry)
         return waiting
-
-    def _given_up(self, waiting: Deferred[None]) -> None:
-        """Who waits is cancelled, and the request with it, unless somebody else wants it."""
-        if waiting in self._waiting:
-            self._waiting.remove(waiting)
-        self._unless_wanted()
 
     def _unless_wanted(self) -> None:
         """Cancel the request unless somebody wants it. Thread: reactor."""
@@ -343,16 +406,19 @@ class Handle:
         response.reqid = self.reqid
         return response
 
+    def _keep(self, response: Response, seconds: float) -> None:
+        try:
+            response.cache(seconds)
+        except Exception:  # no memory, no room on the disk: those who wait have their answer all the same
+            _log.failure("the answer of {url} could not be kept", url=self._operation.url)
+
     def settle(self, response: Response) -> None:
         """Say what became of it; the first to say so has it. Thread: reactor."""
         if self._response is not None:
             return
         self._response = self._marked(response)
-        if self._keep_for is not None:
-            try:
-                response.cache(self._keep_for)
-            except Exception:  # no memory, no room on the disk: those who wait have their answer all the same
-                _log.failure("the answer of {url} could not be kept", url=self._operation.url)
+        if self._keep_for is not None and not response.unread:
+            self._keep(response, self._keep_for)
         waiting, self._waiting = self._waiting, []
         for deferred in waiting:
             if not deferred.called:
@@ -381,9 +447,3 @@ def _fire_in(result: object, loop: AbstractEventLoop, future: Future[None]) -> N
 def _fire(future: Future[None]) -> None:
     if not future.done():
         future.set_result(None)
-
-
-def _stop_clock(result: Any, expiry: IDelayedCall) -> Any:
-    if expiry.active():
-        expiry.cancel()
-    return result

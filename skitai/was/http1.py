@@ -94,6 +94,7 @@ _heads: dict[bytes, Head] = {}
 _starts: dict[bytes, tuple[int, str, str]] = {}
 _sections: dict[Fields, bytes] = {}
 _lines: dict[tuple[bytes, bytes], bytes] = {}
+_prefixes: dict[bytes, bytes] = {}
 
 
 def encode_head(outgoing: Outgoing, extra: Sequence[tuple[bytes, bytes]] = ()) -> bytes:
@@ -131,11 +132,16 @@ def _section(headers: Fields) -> bytes:
 
 
 def _field_line(name: bytes, value: bytes) -> bytes:
-    if not is_token(name):
-        raise ValueError(f"{name!r} is not a field name (RFC 9110 section 5.1)")
+    prefix = _prefixes.get(name)
+    if prefix is None:
+        if not is_token(name):
+            raise ValueError(f"{name!r} is not a field name (RFC 9110 section 5.1)")
+        prefix = name.title() + b": "
+        if len(name) <= CACHED_LENGTH:
+            remember(_prefixes, name, prefix)
     if not FIELD_VALUE.fullmatch(value):
         raise ValueError(f"the value of {name!r} holds control characters (RFC 9110 section 5.5)")
-    line = b"%b: %b\r\n" % (name.title(), value)
+    line = prefix + value + b"\r\n"
     if len(line) <= CACHED_LENGTH and name not in SECRET:  # ids of transactions: those of a page are alike
         remember(_lines, (name, value), line)
     return line

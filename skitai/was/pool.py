@@ -25,8 +25,9 @@ from skitai.was.connecting import Attempt, Dialer
 from skitai.was.connection import Connection, Lease
 from skitai.was.limits import Target
 
-JUST_FREE: Final = 0.001
-"""Seconds for which an idle connection is taken to be alive without asking the kernel, which takes 2 us."""
+JUST_FREE: Final = 0.01
+"""Seconds for which an idle connection is taken to be alive without asking the kernel, which takes 4 us. The reactor
+has heard of what is older, unless its turn takes longer than that."""
 
 
 class Waiter(Protocol):

@@ -16,8 +16,8 @@ has waited for in vain: it may never land.
 What is kept grows old from when its answer came, whoever keeps it again; and an older answer never takes the place of a
 newer one, nor that of one that was forgotten: who was slow to look at it does not bring it back.
 
-Applications say how long to keep a result when they have seen it. So that nobody who asks in between makes the request
-again, a flight keeps its answer for a second by itself, if it is told the answer's size.
+Applications say how long to keep a result when they have seen it. So a key is known for a second more when an answer
+has come, but forgotten when nobody has kept that one.
 
 Layer 3. It must not know Twisted, nor what a result is, nor how it is fetched. Thread: what only reads, keeps and
 forgets may be called by any; flights belong to the reactor. Two locks are held for a few steps each and never while
@@ -36,8 +36,8 @@ from typing import Final, Generic, TypeVar
 from skitai.errors import RequestError
 from skitai.was.result_store import Store
 
-HANDOVER: Final = 1.0
-"""Seconds for which a flight keeps its answer by itself, until an application says how long."""
+GRACE: Final = 1.0
+"""Seconds that applications have to keep an answer that has come, until its key is one of those that nobody keeps."""
 
 MAX_KNOWN: Final = 4096
 """How many keys that were kept once are remembered, where nobody says; each takes some 200 bytes."""
@@ -123,16 +123,15 @@ class Flight(Generic[Value]):
         if not self._ended:  # else nothing is to keep the request alive
             self._cancel = cancel
 
-    def settle(self, result: Value | RequestError, size: int | None = None) -> None:
+    def settle(self, result: Value | RequestError, good: bool = False) -> None:
         """Say what became of it; the second time nothing happens.
 
         Args:
             result: The answer, or why there is none.
-            size: Bytes of an answer that an application is likely to keep, None for others. It is kept for a second
-                then, where others could have shared the request.
+            good: Whether it is an answer that an application is likely to keep.
         """
         if not self._ended:
-            self._cache.landed(self, self._key, result, size)
+            self._cache.landed(self, self._key, good)
             self.deliver(result, False)
 
     def deliver(self, result: Value | RequestError, kept: bool) -> None:
@@ -165,14 +164,13 @@ class Flight(Generic[Value]):
 
 
 class _Known:
-    """A key of which a result was kept: for how long, when its answer came, and whether another one has come since."""
+    """A key of which a result was kept: when its answer came, and until when it counts though none is kept any more."""
 
-    __slots__ = ("answered", "born", "seconds")
+    __slots__ = ("born", "until")
 
-    def __init__(self, seconds: float, born: float) -> None:
-        self.seconds = seconds
+    def __init__(self, born: float) -> None:
         self.born = born
-        self.answered = False
+        self.until = inf
 
 
 class ResultCache(Generic[Value]):
@@ -243,7 +241,7 @@ class ResultCache(Generic[Value]):
             self._flights.pop(key, None)
             kept = self._store.put(key, value, size, left)
             if kept:
-                self._remember(key, seconds, born)
+                self._remember(key, born)
         return kept
 
     def expire(self, key: bytes) -> None:
@@ -253,9 +251,11 @@ class ResultCache(Generic[Value]):
             self._store.expire(key)
             known = self._known.get(key)
             if known is not None:
-                known.born = self.now()  # what is older is not to come back
+                known.born = known.until = self.now()  # what is older is not to come back
 
-    def join(self, key: bytes, done: Done[Value], start: Start[Value], share: bool = False) -> Waiter[Value]:
+    def join(
+        self, key: bytes, done: Done[Value], start: Start[Value], share: bool = False, safe: bool = True
+    ) -> Waiter[Value]:
         """Get a result from whatever has it: the store, a request that is on its way, or a new one.
 
         Args:
@@ -263,6 +263,8 @@ class ResultCache(Generic[Value]):
             done: Called once with the outcome, now or later; not after ``Waiter.leave``.
             start: Makes the request, where one is needed.
             share: Whether the result will be kept, so that others may wait for it, though none of this key ever was.
+            safe: Whether others may wait for it because a result of this key was kept before. Not so where each request
+                may be meant to have an effect.
 
         Returns:
             What to leave by.
@@ -271,10 +273,10 @@ class ResultCache(Generic[Value]):
         """
         with self._lock:
             flight = self._flights.get(key)
-            if flight is not None:
+            if flight is not None and (share or safe):
                 return flight.join(done)
             flight = Flight(self, key)
-            if share or self._is_kept(key):
+            if share or (safe and self._is_kept(key)):
                 self._flights[key] = flight
         waiter = flight.join(done)
         own = flight
@@ -318,18 +320,15 @@ class ResultCache(Generic[Value]):
             self._forget(flight, key)
             if key not in self._known:
                 # Another process has kept it: from now on it is known here too.
-                self._remember(key, HANDOVER, -inf)
+                self._remember(key, -inf)
         flight.deliver(value, True)
 
-    def landed(self, flight: Flight[Value], key: bytes, result: Value | RequestError, size: int | None) -> None:
+    def landed(self, flight: Flight[Value], key: bytes, good: bool) -> None:
         """Note that a flight is settled. Only ``Flight`` calls it."""
         with self._lock:
-            shared = self._forget(flight, key)
-            if shared and size is not None and not isinstance(result, RequestError):
-                known = self._known.get(key)
-                if known is not None:
-                    known.answered = True
-                self._store.put(key, result, size, min(HANDOVER, known.seconds) if known else HANDOVER)
+            known = self._known.get(key) if self._forget(flight, key) and good else None
+            if known is not None:
+                known.until = min(known.until, self.now() + GRACE)
 
     def abandoned(self, flight: Flight[Value], key: bytes) -> None:
         """Note that nobody waits for a flight any more. Only ``Flight`` calls it."""
@@ -346,15 +345,11 @@ class ResultCache(Generic[Value]):
     def _is_kept(self, key: bytes) -> bool:
         """Return whether applications keep the results of this key. The lock is held."""
         known = self._known.get(key)
-        if known is not None and known.answered:
-            # The answer's second is over, else it had been found: nobody has kept it.
-            del self._known[key]
-            return False
-        return known is not None
+        return known is not None and self.now() < known.until
 
-    def _remember(self, key: bytes, seconds: float, born: float) -> None:
-        """Note that results of this key are kept, for how long, and since when. The lock is held."""
-        self._known[key] = _Known(seconds, born)
+    def _remember(self, key: bytes, born: float) -> None:
+        """Note that a result of this key is kept, and since when. The lock is held."""
+        self._known[key] = _Known(born)
         self._known.move_to_end(key)
         if len(self._known) > self._max_known:
             self._known.popitem(last=False)

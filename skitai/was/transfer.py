@@ -158,6 +158,12 @@ class Transfer:
         """Whether it was redirected, so that its end says nothing about the server that was asked first."""
         return self._history > 0
 
+    @property
+    def sent(self) -> bool:
+        """Whether any byte of it may have reached a server."""
+        lease = self._lease
+        return self._sent or self._history > 0 or self._digests > 0 or (lease is not None and lease.sent)
+
     def cancel(self) -> None:
         """End the request; ``done`` gets ``RequestCancelled`` at once, unless it has been called before."""
         self._give_up(RequestCancelled(f"the request to {self._outgoing.url.text} was cancelled"))

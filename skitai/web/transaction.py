@@ -138,18 +138,18 @@ def handed_on(exchange: Exchange) -> HeaderList:
     return [(b"x-gtxn-id", gtxn_of(exchange).encode("ascii")), *trace_headers(exchange.request.headers)]
 
 
-def child_headers(exchange: Exchange, call: int, same: HeaderList | None = None) -> HeaderList:
+def child_headers(exchange: Exchange, call: int, same: HeaderList) -> HeaderList:
     """Return the fields that hand a request's transaction on to a call it makes.
 
     Args:
         exchange: The request that makes the call.
         call: Running number of the call in that request, from 1.
-        same: What ``handed_on`` returned for the request, so that it is not made again.
+        same: What ``handed_on`` returned for the request.
 
     Returns:
         X-Gtxn-Id and X-Ltxn-Id, then the trace context when the request came with a valid one.
     """
-    gtxn, *trace = same if same is not None else handed_on(exchange)
+    gtxn, *trace = same
     return [gtxn, (b"x-ltxn-id", b"%d" % child_ltxn(exchange.ltxn, call)), *trace]
 
 

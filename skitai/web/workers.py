@@ -4,9 +4,9 @@ Application threads are long-running loops in the reactor's thread pool, fed by 
 append and one token instead of a ``callInThread`` each. What threads have for the reactor is collected, and the reactor
 is woken once a batch.
 
-A thread that waits for something on the reactor (``block``) burns no time of the processor, so another one runs in its
-place meanwhile. When it goes on there is one thread too many; the next one that would take a job ends instead, or takes
-the place of the next one that waits.
+A thread that waits for something on the reactor (``wait``, ``block``) burns no time of the processor, so another one
+runs in its place meanwhile. When it goes on there is one thread too many; the next one that would take a job ends
+instead, or takes the place of the next one that waits.
 
 When the reactor ends, nothing that a thread waits for can happen any more: ``release`` ends all waits then, and refuses
 further ones.
@@ -85,7 +85,7 @@ class Workers:
         self._calls: deque[tuple[Callable[..., object], tuple[object, ...]]] = deque()
         self._woken = False
         self._busy: dict[int, tuple[Job, float]] = {}
-        self._waits: set[_Wait] = set()
+        self._waits: set[Wait] = set()
         self._released = False
         self._loops = 0
         self._stopped: Deferred[None] | None = None
@@ -162,31 +162,65 @@ class Workers:
         """Tell whether the caller is the reactor thread. Thread: any."""
         return threading.get_ident() == self._reactor_thread
 
-    def block(self, function: Callable[..., Deferred[Any]], *args: object) -> Any:
-        """Call ``function`` in the reactor and wait for what its Deferred fires with.
+    def wait(self, begin: Callable[[Wait], bool], seconds: float) -> bool:
+        """Wait until somebody ends the wait that ``begin`` is given.
+
+        Args:
+            begin: Called in this thread, to see to that; returns False where there is nothing to wait for any more.
+            seconds: At most; -1 for ever.
+
+        Returns:
+            Whether it has ended, and not the time.
 
         Raises:
             RequestCancelled: The server has stopped, before or meanwhile.
 
         Thread: any but the reactor's. An application thread has another one run in its place meanwhile.
         """
-        wait = _Wait(function, args)
+        wait = Wait()
         with self._lock:
             if self._released:
                 raise _stopped()
             self._waits.add(wait)
-        # The reactor is woken first, so that it works while this thread finds another one for its place.
-        self.to_reactor(wait.begin)
-        counts = threading.get_ident() in self._busy
-        if counts:
-            self._replace()
+        counts = False
         try:
-            return wait.result()
+            if not begin(wait):
+                return True
+            counts = threading.get_ident() in self._busy
+            if counts:
+                self._replace()
+            return wait.wait(seconds)
         finally:
             with self._lock:
                 self._waits.discard(wait)
                 if counts:
                     self._running += 1
+
+    def block(self, function: Callable[..., Deferred[Any]], *args: object) -> Any:
+        """Call ``function`` in the reactor and wait for what its Deferred fires with; see ``wait``.
+
+        Raises:
+            RequestCancelled: The server has stopped, before or meanwhile.
+        """
+        outcome: list[Any] = []
+
+        def begin(wait: Wait) -> bool:
+            self.to_reactor(call, wait)
+            return True
+
+        def call(wait: Wait) -> None:
+            if wait.called:  # the server has stopped
+                return
+            try:
+                function(*args).addBoth(outcome.append).addBoth(wait.callback)
+            except Exception:
+                outcome.append(Failure())  # type: ignore[no-untyped-call]
+                wait.callback(None)
+
+        self.wait(begin, -1.0)
+        if isinstance(outcome[0], Failure):
+            outcome[0].raiseException()
+        return outcome[0]
 
     def release(self) -> None:
         """End all waits, those that begin from now on too: the reactor does nothing for them any more.
@@ -197,7 +231,7 @@ class Workers:
             self._released = True
             waits = list(self._waits)
         for wait in waits:
-            wait.end(Failure(_stopped()))  # type: ignore[no-untyped-call]
+            wait.cancel()
 
     def busy(self) -> list[tuple[Job, float]]:
         """Return the jobs that are running and since how many seconds. Thread: any."""
@@ -208,6 +242,15 @@ class Workers:
     def queued(self) -> int:
         """How many jobs wait for a thread."""
         return len(self._jobs)
+
+    @property
+    def idle(self) -> bool:
+        """Whether no job waits or runs, nor has left anything for the reactor. Thread: reactor.
+
+        For a moment a job neither waits nor runs, since a thread has just taken it: who has to be sure looks again.
+        """
+        # In this order: what a job leaves for the reactor is there before the job is gone.
+        return not self._jobs and not self._busy and not self._calls
 
     def _replace(self) -> None:
         """Take note that this thread waits; have another one run in its place, unless there must not be more."""
@@ -280,43 +323,40 @@ class Workers:
             done.callback(None)
 
 
-class _Wait:
-    """A thread that waits for something on the reactor."""
+class Wait:
+    """A thread that waits. It looks like a Deferred to who ends it.
 
-    __slots__ = ("_args", "_ended", "_function", "_lock", "_result")
+    Attributes:
+        called: Whether it waits no longer.
+    """
 
-    def __init__(self, function: Callable[..., Deferred[Any]], args: tuple[object, ...]) -> None:
-        self._function = function
-        self._args = args
-        self._result: Any = None
-        self._ended = False
-        # Held until the result is there; the cheapest of all ways to wait.
+    __slots__ = ("_cancelled", "_lock", "called")
+
+    def __init__(self) -> None:
+        self.called = False
+        self._cancelled = False
+        # Held until the wait ends; the cheapest of all ways to wait.
         self._lock = threading.Lock()
         self._lock.acquire()
 
-    def begin(self) -> None:
-        """Call the function. Thread: reactor."""
-        if self._ended:
-            return
-        try:
-            self._function(*self._args).addBoth(self.end)
-        except Exception:
-            self.end(Failure())  # type: ignore[no-untyped-call]
-
-    def end(self, result: Any) -> None:
+    def callback(self, result: object) -> None:
         """Let the thread go on; only the first call does. Thread: reactor."""
-        if not self._ended:
-            self._ended = True
-            self._result = result
+        if not self.called:
+            self.called = True
             self._lock.release()
 
-    def result(self) -> Any:
-        """Wait; return or raise what has come. Thread: the one that waits."""
-        self._lock.acquire()
-        result, self._result = self._result, None
-        if isinstance(result, Failure):
-            result.raiseException()
-        return result
+    def cancel(self) -> None:
+        """Let it go on with ``RequestCancelled``. Thread: reactor."""
+        if not self.called:
+            self._cancelled = True
+            self.callback(None)
+
+    def wait(self, seconds: float) -> bool:
+        """Wait; return whether it was ended. Thread: the one that waits."""
+        ended = self._lock.acquire(timeout=seconds)
+        if self._cancelled:
+            raise _stopped()
+        return ended
 
 
 def _stopped() -> RequestCancelled:

@@ -35,6 +35,11 @@ def wait(path):
 def told(response):
     note(f"callback {response.status} {response.status_code}")
 
+def ask_again(response, left):
+    told(response)
+    if left:
+        was.get(BACKEND + "/slow", callback=(ask_again, (left - 1,)))
+
 async def answer(start_response, handle):
     response = await handle
     start_response("200 OK", [("Content-Type", "text/plain")])
@@ -62,6 +67,8 @@ def app(environ, start_response):
         body = f"{response.status} {response.status_code}"
     elif path == "/nobody":
         was.get(BACKEND + "/slow", callback=told)
+    elif path == "/chain":
+        was.get(BACKEND + "/slow", callback=(ask_again, (int(environ["QUERY_STRING"]),)))
     elif path == "/alone":
         threading.Thread(target=alone, daemon=False).start()
     start_response("200 OK", [("Content-Type", "text/plain")])
@@ -204,6 +211,30 @@ class StopTests(ServerTestCase):
         self.backend.go.set()
         self.assertEqual(server.wait(), 0)
         self.assertEqual(self.notes(), ["callback 3 200"])
+
+    def test_what_callbacks_ask_is_done_too(self) -> None:
+        for threads in ("1", "0"):
+            server = self.server("--threads", threads)
+            self.ask(server, "/chain?20").receive()
+            server.signal(signal.SIGTERM)
+            until(lambda server=server: self.refuses(server), "no new connections")  # type: ignore[misc]
+            self.assertIsNone(server.process.poll())
+            self.backend.go.set()
+            self.assertEqual(server.wait(), 0)
+            self.assertEqual(self.notes(), ["callback 3 200"] * 21)
+            self.backend.go.clear()
+            os.unlink(os.path.join(self.directory, "notes"))
+
+    def test_but_not_for_ever(self) -> None:
+        server = self.server("--graceful-timeout", "0.5")
+        self.backend.go.set()
+        self.ask(server, "/chain?1000000000").receive()
+        begun = time.monotonic()
+        self.assertEqual(server.stop(), 0)
+        self.assertLess(time.monotonic() - begun, 5)
+        self.assertNotIn("did not end by itself", server.output)
+        self.assertNotIn("Traceback", server.output)
+        self.assertGreater(len(self.notes()), 10)
 
     def test_a_thread_of_the_application_is_released(self) -> None:
         """It is no daemon, so the process would not end while it waits."""

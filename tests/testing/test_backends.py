@@ -125,6 +125,34 @@ class BackendTests(SynchronousTestCase):
         self.assertEqual(found, [1, 730])
         self.assertLess(time.monotonic() - before, 50)
 
+    def test_what_is_kept_grows_old_by_the_clock_of_the_test(self) -> None:
+        def view(environ: dict[str, Any]) -> bool:
+            return was.get("@b/").cache(5).getwait().is_cached
+
+        with Client(answering(view), backends={"@b": answering(about)}) as client:
+            found = []
+            for seconds in (0, 4, 2):
+                client.reactor.advance(seconds)
+                found.append(client.get("/").json())
+        self.assertEqual(found, [False, True, False])
+
+    def test_waits_count_from_the_request_by_the_clock_of_the_test(self) -> None:
+        """Two that hang are over at the same time, though they are waited for one after the other."""
+
+        async def never(start_response: Any) -> Any:
+            await Deferred()
+
+        def view() -> list[float]:
+            before = client.reactor.seconds()
+            handles = [was.get("@b/", timeout=60) for _ in range(2)]
+            return [*[handle.getwait(3).status_code for handle in handles], client.reactor.seconds() - before]
+
+        backend: Any = lambda environ, start_response: was.later(never(start_response))  # noqa: E731
+        with Client(answering(lambda environ: view()), backends={"@b": backend}) as client:
+            first, second, seconds = client.get("/").json()
+        self.assertEqual((first, second), (730, 730))
+        self.assertAlmostEqual(seconds, 3, delta=0.5)
+
     def test_coroutines_and_callbacks(self) -> None:
         app = Saddle(__name__)
         heard: list[int] = []

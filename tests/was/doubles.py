@@ -13,6 +13,7 @@ from skitai.was.limits import ClientSettings
 from skitai.was.result import Response
 from skitai.was.result_cache import ResultCache
 from skitai.was.result_store import MemoryStore
+from skitai.web.workers import Wait
 from tests.was.backends import Network
 
 
@@ -30,6 +31,7 @@ class Threads:
         self.clock = clock
         self.reactor = False
         self.closed = False
+        self.loop = None
         self.jobs: list[Any] = []
         self.meanwhile: Callable[[], object] = lambda: None
         self.hops = 0
@@ -45,12 +47,27 @@ class Threads:
         finally:
             self.reactor = before
 
+    def now(self) -> float:
+        return self.clock.seconds()  # type: ignore[no-any-return]
+
     def in_reactor(self) -> bool:
         return self.reactor
 
     def in_reactor_call(self, function: Callable[..., Any], *args: object) -> Any:
         """Call a function as the reactor would, while a thread does something else."""
         return self._in_reactor(function, *args)
+
+    def wait(self, begin: Callable[[Wait], bool], seconds: float) -> bool:
+        assert not self.reactor
+        wait, start = Wait(), self.clock.seconds()
+        if not begin(wait):
+            return True
+        self.clock.advance(0)
+        if not wait.called:
+            self._in_reactor(self.meanwhile)
+        if not wait.called and self.clock.seconds() - start < seconds:
+            raise AssertionError("the thread would wait for ever")
+        return wait.called
 
     def block(self, function: Callable[..., Any], *args: object) -> Any:
         assert not self.reactor
@@ -83,6 +100,7 @@ class Asked:
 
     method = "GET"
     url = "http://a.example/"
+    timeout = 10.0
 
     def __init__(self, kept: Response | None = None) -> None:
         self.kept = kept

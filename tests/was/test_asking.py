@@ -385,6 +385,32 @@ class CacheTests(AskingTestCase):
         self.answer_later(b"[]")
         self.assertEqual({handle.response().status_code for handle in handles}, {200})
 
+    def test_threads_whose_requests_have_begun_before_they_say_it(self) -> None:
+        """The reactor may hear of several requests before the first of them says that it is to be kept."""
+        self.serve(None)
+        self.network.connect_delay = 0.1
+        self.caller.threads.reactor = False
+        handles = [Verb(self.caller, "get")("http://a.example/") for _ in range(5)]
+        self.network.advance(0)
+        for handle in handles:
+            handle.cache(60)
+        self.network.wait(0.2)
+        self.assertEqual(len(self.seen), 1)
+        self.answer_later(b"[]")
+        self.assertEqual({handle.response().status_code for handle in handles}, {200})
+
+    def test_what_may_have_an_effect_is_not_shared_without_a_word(self) -> None:
+        self.serve()
+        self.ask("http://a.example/", "post", b"x").response().cache(5)
+        self.expire()
+        self.serve(None)
+        self.network.links[0].server_transport.abortConnection()
+        self.network.flush()
+        for _ in range(2):
+            self.ask("http://a.example/", "post", b"x")
+        self.assertEqual(len(self.seen), 2)
+        self.answer_later()
+
     def test_not_those_that_want_no_kept_answer(self) -> None:
         self.serve(None)
         for _ in range(2):

@@ -30,7 +30,6 @@ class HandleTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock: Any = Clock()
         self.threads: Any = Threads(self.clock)
-        self.patch(handle_module, "monotonic", self.clock.seconds)
         self.asked = Asked()
 
     def make(self, asked: Asked | None = None, callback: Any = None, **options: Any) -> Handle:
@@ -111,15 +110,31 @@ class WaitTests(HandleTestCase):
         self.assertRaises(RequestCancelled, handle.wait)
 
     def test_a_wait_that_the_stop_has_ended(self) -> None:
-        def block(*args: object) -> None:
+        def wait(begin: object, seconds: float) -> bool:
             raise RequestCancelled("the server has stopped")
 
         handle = self.make()
-        self.threads.block = block
+        self.threads.wait = wait
         self.assertEqual(handle.getwait().reason, "the server has stopped")
         self.clock.advance(0)
         self.asked.end()
         self.assertEqual(handle.getwait().status, 3)
+
+    def test_a_wait_for_a_reactor_that_is_held_up(self) -> None:
+        """With ``threads=0`` by a view that waits in another thread, for one."""
+        waited: list[float] = []
+
+        def wait(begin: object, seconds: float) -> bool:
+            waited.append(seconds)
+            return False
+
+        handle = self.make()
+        self.threads.wait = wait
+        response = handle.getwait(3)
+        self.assertEqual((response.status, response.status_code, waited), (1, 730, [3, handle_module.HELD_UP]))
+        self.clock.advance(0)
+        self.assertIsNone(self.asked.done, "it is too late to begin")
+        self.assertIs(handle.getwait(3), response)
 
     def test_an_operation_that_can_not_begin(self) -> None:
         def broken(done: object) -> None:
@@ -280,6 +295,48 @@ class AwaitTests(HandleTestCase):
         self.clock.advance(0)
         self.assertEqual(self.asked.cancelled, [False])
 
+    def test_a_loop_that_holds_the_reactor_up(self) -> None:
+        """The reactor thread runs it, or waits for it."""
+        handle = self.make()
+        self.threads.reactor = True
+        error = self.assertRaises(RuntimeError, asyncio.run, self.fetch(handle))
+        self.assertIn("must not wait", str(error))
+        self.threads.reactor = False
+        self.asked.timeout = 0.001 - handle_module.HELD_UP
+        self.assertEqual(asyncio.run(self.fetch(handle)).status_code, 730)
+
+    def test_the_loop_of_the_reactor(self) -> None:
+        handle = self.make()
+        loop = asyncio.new_event_loop()
+        self.addCleanup(loop.close)
+        self.threads.loop = loop
+        task = loop.create_task(self.fetch(handle))
+        loop.run_until_complete(asyncio.sleep(0))
+        self.clock.advance(0)
+        self.asked.end()
+        self.assertEqual(loop.run_until_complete(task).status, 3)
+
+    def test_who_awaits_does_not_wait_for_a_thread_that_filters(self) -> None:
+        begun, go_on = threading.Event(), threading.Event()
+
+        def slow(data: Any) -> Any:
+            begun.set()
+            go_on.wait(10)
+            return "filtered"
+
+        handle = self.make(filter=slow)
+        self.asked.end(answer(b"1"))
+        thread = threading.Thread(target=handle.response)
+        thread.start()
+        begun.wait(10)
+        fetched = start(self.fetch(handle))
+        self.clock.advance(1)
+        self.assertNoResult(fetched)
+        go_on.set()
+        thread.join()
+        self.clock.advance(1)
+        self.assertEqual(self.successResultOf(fetched).data, "filtered")
+
     def test_a_loop_that_was_closed_meanwhile(self) -> None:
         handle = self.make()
         self.threads.reactor = False
@@ -349,6 +406,13 @@ class CallbackTests(HandleTestCase):
             asked.end(failure())
             self.threads.run_jobs()
         self.assertEqual(found, [2, (1, 2), "one"])
+
+    def test_coroutine_functions(self) -> None:
+        async def back(response: Response) -> None: ...
+
+        for callback in (back, (back, (1,))):
+            error = self.assertRaises(TypeError, self.make, callback=callback)
+            self.assertIn("async", str(error))
 
     def test_what_is_none(self) -> None:
         for callback in (1, "f", (1, 2), (print, 1, 2), ()):
@@ -446,6 +510,14 @@ class FilterTests(HandleTestCase):
         self.assertRaises(SystemExit, handle.getwait)
         self.assertEqual(handle.getwait().data, "filtered")
 
+    def test_a_long_document_is_read_once_and_then_filtered(self) -> None:
+        handle = self.make(filter=len)
+        self.clock.advance(0)
+        response = answer(b"12345")
+        response.read_with(lambda response: list(response.content), at_once=False)
+        self.asked.end(response)
+        self.assertEqual([handle.getwait().data, handle.getwait().data], [5, 5])
+
     def test_two_threads_get_the_same(self) -> None:
         calls: list[Any] = []
 
@@ -488,6 +560,18 @@ class CacheTests(HandleTestCase):
 
     async def fetch(self, awaited: Any) -> Any:
         return await awaited
+
+    def test_a_long_document_is_kept_when_it_has_been_read(self) -> None:
+        for content, kept in ((b"12", 1), (b"no number", 0)):
+            keeper, asked = Keeper(), Asked()
+            handle = self.make_in_reactor(asked).cache(60)
+            response = answer(content)
+            response.kept_by(keeper)
+            response.read_with(lambda response: int(response.content), at_once=False)
+            asked.end(response)
+            self.assertEqual(keeper.kept, [])
+            handle.response()
+            self.assertEqual(len(keeper.kept), kept)
 
     def test_others_may_wait_for_what_is_to_be_kept(self) -> None:
         handle = self.make()

@@ -13,7 +13,7 @@ from skitai.was.http1 import Head
 from skitai.was.limits import ClientSettings, Target
 from skitai.was.names import MAX_LOOKUPS
 from skitai.was.outgoing import Outgoing
-from skitai.was.pool import Pool
+from skitai.was.pool import JUST_FREE, Pool
 from skitai.was.url import read_url
 from tests.was.backends import HANGS, OK, Backend, Message, Network, answer
 from tests.was.test_names import Seeker
@@ -251,7 +251,7 @@ class DeadTests(Case):
         """It would be the answer to the next request."""
         pool, theirs = self.idle()
         theirs.send(b"HTTP/1.1 500 Server Gone\r\nContent-Length: 5\r\n\r\nSTALE")
-        self.network.wait(0.002)
+        self.network.wait(JUST_FREE)
         visitor = self.visit(pool)
         self.assertEqual((visitor.body, visitor.reused), (b"ok", False))
 

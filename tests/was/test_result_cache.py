@@ -12,7 +12,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from skitai.errors import ConnectFailed, RequestError
-from skitai.was.result_cache import HANDOVER, Flight, ResultCache, Waiter
+from skitai.was.result_cache import GRACE, Flight, ResultCache, Waiter
 from skitai.was.result_store import MemoryStore
 
 KEY = b"key"
@@ -70,9 +70,9 @@ class CacheTests(SynchronousTestCase):
         return self.cache.join(key, self.tell, self.backend.start, share)
 
     def know(self) -> None:
-        """Have an application keep a result, and forget it again."""
-        self.cache.keep(KEY, "old", 1, 60)
-        self.cache.expire(KEY)
+        """Have an application keep a result, which is old by now."""
+        self.cache.keep(KEY, "old", 1, 1)
+        self.clock.advance(1)
 
 
 class KeepTests(CacheTests):
@@ -170,7 +170,7 @@ class FlightTests(CacheTests):
             self.cache.join(KEY, partial(lambda number, result, kept: order.append(number), number), self.backend.start)
         self.join(b"another key")
         self.assertEqual(len(self.backend.flights), 2)
-        self.backend.flights[0].settle("value", 5)
+        self.backend.flights[0].settle("value", True)
         self.assertEqual(order, list(range(100)))
         self.assertEqual(self.cache.flights, 0)
 
@@ -181,54 +181,74 @@ class FlightTests(CacheTests):
         self.backend.flights[0].settle("value")
         self.assertEqual(self.told, [("value", False)] * 2)
 
-    def test_handed_over(self) -> None:
-        """Until the application keeps it, an answer is kept for a second; then as long as that says."""
+    def test_nothing_is_kept_by_itself(self) -> None:
         self.know()
         self.join()
-        self.backend.flights[0].settle("value", 5)
-        self.join()
-        self.assertEqual(self.told, [("value", False), ("value", True)])
-        self.cache.keep(KEY, "value", 5, 60)
-        self.clock.advance(59)
-        self.join()
-        self.assertEqual((len(self.told), len(self.backend.flights)), (3, 1))
-
-    def test_handed_over_no_longer_than_ever(self) -> None:
-        self.cache.keep(KEY, "old", 1, 0.25)
-        self.clock.advance(0.25)
-        self.join()
-        self.backend.flights[0].settle("value", 5)
-        self.clock.advance(0.24)
-        self.assertEqual(self.cache.peek(KEY), "value")
-        self.clock.advance(0.01)
+        self.backend.flights[0].settle("value", True)
         self.assertIs(self.cache.peek(KEY), None)
+
+    def test_a_while_to_keep_it(self) -> None:
+        """Those who come between the answer and its being kept make one request, too."""
+        self.know()
+        self.join()
+        self.backend.flights[0].settle("value", True)
+        self.clock.advance(GRACE - 0.1)
+        self.join()
+        self.join()
+        self.assertEqual((len(self.backend.flights), self.cache.flights), (2, 1))
 
     def test_nobody_keeps_it_any_more(self) -> None:
         """When an answer has come and was not kept, requests are not shared any more."""
         self.know()
         self.join()
-        self.backend.flights[0].settle("value", 5)
-        self.clock.advance(HANDOVER)
+        self.backend.flights[0].settle("value", True)
+        self.clock.advance(GRACE)
         self.join()
         self.join()
         self.assertEqual((len(self.backend.flights), self.cache.flights), (3, 0))
+
+    def test_what_fails_says_nothing_about_that(self) -> None:
+        self.know()
+        self.join()
+        self.backend.flights[0].settle("busy")
+        self.clock.advance(GRACE)
+        self.join()
+        self.assertEqual(self.cache.flights, 1)
+
+    def test_forgotten(self) -> None:
+        """Who has a result forgotten does not say that one is good enough for several."""
+        self.know()
+        self.cache.expire(KEY)
+        self.join()
+        self.assertEqual(self.cache.flights, 0)
 
     def test_still_shared_when_kept(self) -> None:
         self.know()
         for _ in range(3):
             self.join()
-            self.backend.flights[-1].settle("value", 5)
+            self.backend.flights[-1].settle("value", True)
             self.cache.keep(KEY, "value", 5, 60)
             self.clock.advance(60)
         self.join()
         self.join()
         self.assertEqual((len(self.backend.flights), self.cache.flights), (4, 1))
 
+    def test_what_may_have_an_effect(self) -> None:
+        """It is shared only where the request itself says that its answer is to be kept."""
+        self.know()
+        for _ in range(2):
+            self.cache.join(KEY, self.tell, self.backend.start, safe=False)
+        self.assertEqual((len(self.backend.flights), self.cache.flights), (2, 0))
+        self.cache.join(KEY, self.tell, self.backend.start, True, safe=False)
+        self.cache.join(KEY, self.tell, self.backend.start, safe=False)
+        self.cache.join(KEY, self.tell, self.backend.start, True, safe=False)
+        self.assertEqual((len(self.backend.flights), self.cache.flights), (4, 1))
+
     def test_known_keys_are_bounded(self) -> None:
         self.cache = ResultCache(self.store, self.clock.seconds, 2)
         for key in (b"a", b"b", b"c"):
-            self.cache.keep(key, "value", 1, 60)
-            self.cache.expire(key)
+            self.cache.keep(key, "value", 1, 1)
+        self.clock.advance(1)
         for key, expected in ((b"a", 2), (b"b", 3), (b"c", 4)):
             self.join(key)
             self.join(key)
@@ -250,9 +270,9 @@ class FlightTests(CacheTests):
         self.know()
         self.join()
         flight = self.backend.flights[0]
-        flight.settle("value", 5)
-        flight.settle("late", 5)
-        self.assertEqual((self.told, self.cache.peek(KEY)), ([("value", False)], "value"))
+        flight.settle("value", True)
+        flight.settle("late", True)
+        self.assertEqual(self.told, [("value", False)])
         self.assertTrue(flight.ended)
 
     def test_settled_at_once(self) -> None:
@@ -328,7 +348,7 @@ class LeaveTests(CacheTests):
         self.assertEqual(self.cache.flights, 0)
         self.join()
         self.assertEqual(len(self.backend.flights), 2)
-        self.backend.flights[0].settle("late", 5)
+        self.backend.flights[0].settle("late", True)
         self.assertEqual((self.told, self.cache.peek(KEY)), ([], None))
         waiters[0].leave()
         self.assertEqual(len(self.backend.cancelled), 1)
@@ -374,8 +394,8 @@ class AdoptTests(CacheTests):
         self.assertEqual(self.backend.flights, [])
         own.leave()
         self.assertEqual(cancelled, [])
-        own.flight.settle("value", 5)
-        self.assertEqual((self.told, self.cache.peek(KEY)), ([("value", False)], "value"))
+        own.flight.settle("value", True)
+        self.assertEqual(self.told, [("value", False)])
 
     def test_another_one_is_under_way(self) -> None:
         first = self.cache.adopt(KEY, self.tell)
@@ -409,17 +429,15 @@ class ExpireTests(CacheTests):
         self.cache.expire(KEY)
         self.join()
         self.assertEqual(len(self.backend.flights), 2)
-        self.backend.flights[0].settle("before", 5)
-        self.assertIs(self.cache.peek(KEY), None)
-        self.assertEqual(self.cache.flights, 1)
-        self.backend.flights[1].settle("after", 5)
-        self.assertEqual((self.told, self.cache.peek(KEY)), ([("before", False), ("after", False)], "after"))
+        self.backend.flights[0].settle("before", True)
+        self.backend.flights[1].settle("after", True)
+        self.assertEqual(self.told, [("before", False), ("after", False)])
 
     def test_a_newer_one_is_kept(self) -> None:
         self.know()
         self.join()
         self.cache.keep(KEY, "newer", 5, 60)
-        self.backend.flights[0].settle("older", 5)
+        self.backend.flights[0].settle("older", True)
         self.assertEqual((self.told, self.cache.peek(KEY)), ([("older", False)], "newer"))
 
 
@@ -482,14 +500,14 @@ class FlightMachine(RuleBasedStateMachine):
         self.left: set[int] = set()
         self.waiters: list[Waiter[str]] = []
 
-    @rule(key=st.sampled_from([b"a", b"b"]), share=st.booleans())
-    def join(self, key: bytes, share: bool) -> None:
+    @rule(key=st.sampled_from([b"a", b"b"]), share=st.booleans(), safe=st.booleans())
+    def join(self, key: bytes, share: bool, safe: bool) -> None:
         number = len(self.waiters)
 
         def tell(result: str | RequestError, kept: bool) -> None:
             self.told[number] = self.told.get(number, 0) + 1
 
-        self.waiters.append(self.cache.join(key, tell, self.backend.start, share))
+        self.waiters.append(self.cache.join(key, tell, self.backend.start, share, safe))
 
     @rule(place=st.integers(0, 1000), expired=st.booleans())
     def leave(self, place: int, expired: bool) -> None:
@@ -505,11 +523,11 @@ class FlightMachine(RuleBasedStateMachine):
             flight = self.waiters[place % len(self.waiters)].flight
             self.cache.share(flight, flight._key)
 
-    @rule(place=st.integers(0, 1000), good=st.booleans(), size=st.sampled_from([None, 1]))
-    def settle(self, place: int, good: bool, size: int | None) -> None:
+    @rule(place=st.integers(0, 1000), good=st.booleans(), worth=st.booleans())
+    def settle(self, place: int, good: bool, worth: bool) -> None:
         if self.backend.flights:
             flight = self.backend.flights[place % len(self.backend.flights)]
-            flight.settle("value" if good else ConnectFailed("refused"), size)
+            flight.settle("value" if good else ConnectFailed("refused"), good and worth)
 
     @rule(key=st.sampled_from([b"a", b"b"]), seconds=st.integers(-1, 3))
     def keep(self, key: bytes, seconds: int) -> None:

@@ -12,6 +12,7 @@ from skitai.web.transaction import (
     child_ltxn,
     fresh_gtxn,
     gtxn_of,
+    handed_on,
     instance_name,
     ltxn_of,
     parse_ltxn,
@@ -82,17 +83,22 @@ class ChildTests(SynchronousTestCase):
 
     def test_headers(self) -> None:
         exchange = make_exchange([(b"x-gtxn-id", b"G"), (b"x-ltxn-id", b"2001")])
-        self.assertEqual(child_headers(exchange, 1), [(b"x-gtxn-id", b"G"), (b"x-ltxn-id", b"3002")])
+        self.assertEqual(
+            child_headers(exchange, 1, handed_on(exchange)), [(b"x-gtxn-id", b"G"), (b"x-ltxn-id", b"3002")]
+        )
 
     def test_headers_of_fresh(self) -> None:
+        exchange = make_exchange()
         self.assertEqual(
-            child_headers(make_exchange(), 2), [(b"x-gtxn-id", fresh_gtxn(3, 5).encode()), (b"x-ltxn-id", b"2002")]
+            child_headers(exchange, 2, handed_on(exchange)),
+            [(b"x-gtxn-id", fresh_gtxn(3, 5).encode()), (b"x-ltxn-id", b"2002")],
         )
 
     def test_trace_context_is_handed_on(self) -> None:
         headers = [(b"tracestate", b"a=1"), (b"traceparent", PARENT), (b"tracestate", b"b=2")]
         passed = [(b"traceparent", PARENT), (b"tracestate", b"a=1,b=2")]
-        self.assertEqual(child_headers(make_exchange(headers), 1)[2:], passed)
+        exchange = make_exchange(headers)
+        self.assertEqual(child_headers(exchange, 1, handed_on(exchange))[2:], passed)
 
 
 class TraceContextTests(SynchronousTestCase):

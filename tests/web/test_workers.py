@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from skitai.errors import RequestCancelled
 from skitai.testing.clock import Reactor
-from skitai.web.workers import Workers
+from skitai.web.workers import Wait, Workers
 
 TIMEOUT = 10.0
 
@@ -120,6 +120,27 @@ class WorkersTests(SynchronousTestCase):
         waiting.errback(ZeroDivisionError())
         self.finish(workers)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_a_wait_is_over_after_its_time(self) -> None:
+        """Whatever the reactor does; who ends it later changes nothing."""
+        workers = self.workers()
+        waits: list[Wait] = []
+        ended: list[bool] = []
+        workers.submit(FunctionJob(lambda: ended.append(workers.wait(lambda wait: not waits.append(wait), 0.0))))
+        self.finish(workers)
+        self.assertEqual(ended, [False])
+        waits[0].callback(None)
+        waits[0].callback(None)
+
+    def test_nothing_to_wait_for(self) -> None:
+        self.assertTrue(self.workers().wait(lambda wait: False, 5.0))
+
+    def test_a_wait_that_ends_before_it_has_begun(self) -> None:
+        def begin(wait: Wait) -> bool:
+            wait.callback(None)
+            return True
+
+        self.assertTrue(self.workers().wait(begin, 5.0))
 
     def test_another_thread_runs_in_the_place_of_one_that_waits(self) -> None:
         workers = self.workers(max_extra=1)
@@ -354,6 +375,22 @@ class WorkersTests(SynchronousTestCase):
         [(job, seconds)] = workers.busy()
         self.assertEqual(str(job), "the job")
         self.assertGreaterEqual(seconds, 0)
+
+    def test_idle_is_who_has_nothing_to_do_and_nothing_to_hand_over(self) -> None:
+        workers = self.workers()
+        self.assertTrue(workers.idle)
+        release = self.block(workers)
+        self.assertFalse(workers.idle)
+        workers.submit(FunctionJob(lambda: workers.to_reactor(int)))
+        release.set()
+        self.assertTrue(self.reactor.woken.wait(TIMEOUT))
+        last = self.block(workers)  # the one before is over
+        last.set()
+        while workers.busy():
+            pass
+        self.assertFalse(workers.idle)
+        self.reactor.run_calls()
+        self.assertTrue(workers.idle)
 
     def test_job_that_raises_is_logged_and_the_thread_lives(self) -> None:
         workers = self.workers()
