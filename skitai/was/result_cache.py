@@ -251,7 +251,7 @@ class ResultCache(Generic[Value]):
             self._store.expire(key)
             known = self._known.get(key)
             if known is not None:
-                known.born = known.until = self.now()  # what is older is not to come back
+                known.born = self.now()  # what is older is not to come back
 
     def join(
         self, key: bytes, done: Done[Value], start: Start[Value], share: bool = False, safe: bool = True

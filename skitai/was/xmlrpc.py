@@ -10,16 +10,18 @@ from typing import Any
 from skitai.errors import BadAnswer
 from skitai.was.result import Response
 from skitai.xmlreader import XMLError, read_xmlrpc
-from skitai.xmlwriter import dump_value, without_bad_characters
+from skitai.xmlwriter import dump_value
 
 
 def encode(method: str, params: tuple[Any, ...]) -> bytes:
     """Return the document of a call.
 
     Raises:
-        TypeError, ValueError: A parameter has no form in XML-RPC.
+        TypeError, ValueError: A parameter has no form in XML-RPC, or the name of the method is none.
     """
-    name = without_bad_characters(method).replace("&", "&amp;").replace("<", "&lt;")
+    if not method.isprintable() or " " in method:
+        raise ValueError(f"{method!r} is no name of a method")
+    name = method.replace("&", "&amp;").replace("<", "&lt;")
     values = "".join(f"<param>{dump_value(value)}</param>" for value in params)
     return (
         f"<?xml version='1.0'?>\n<methodCall><methodName>{name}</methodName><params>{values}</params></methodCall>"

@@ -37,8 +37,11 @@ class EncodeTests(SynchronousTestCase):
         self.assertEqual(xmlrpc.client.loads(encode("now", ()).decode()), ((), "now"))
 
     def test_a_name_can_not_break_out(self) -> None:
-        document = encode("</methodName><x>&\0", ())
-        self.assertEqual(xmlrpc.client.loads(document.decode())[1], "</methodName><x>&\ufffd")
+        document = encode("</methodName><x>&", ())
+        self.assertEqual(xmlrpc.client.loads(document.decode())[1], "</methodName><x>&")
+        for name in ("a\0b", "a\r\nb", "a b", "a\ufffe"):
+            error = self.assertRaises(ValueError, encode, name, ())
+            self.assertIn(repr(name), str(error))
 
     def test_what_has_no_form(self) -> None:
         for value in (object(), {1: 2}, [object()]):
