@@ -313,6 +313,18 @@ class Was(Outside):
         return self._given_link or super()._link
 
     @property
+    def asker(self) -> Asker:
+        """What makes requests."""
+        link = self._given_link  # each request looks here, so not the long way
+        return super().asker if link is None else link.asker
+
+    @property
+    def threads(self) -> Threads:
+        """The bridge between threads and reactor."""
+        link = self._given_link
+        return super().threads if link is None else link.threads
+
+    @property
     def user(self) -> str | None:
         """The authenticated user, as the request log names it; None for nobody."""
         return self._exchange.user

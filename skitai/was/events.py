@@ -35,7 +35,7 @@ class Head:
         self.keep_alive = version == "1.1"
         self.length: int | None = None
         self.chunked = False
-        self.texts: list[tuple[str, str]] | None = None
+        self.texts: tuple[tuple[str, str], ...] | None = None
 
     def __repr__(self) -> str:
         return f"<Head {self.status} {self.reason}>"

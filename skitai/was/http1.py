@@ -139,7 +139,7 @@ def _field_line(name: bytes, value: bytes) -> bytes:
         prefix = name.title() + b": "
         if len(name) <= CACHED_LENGTH:
             remember(_prefixes, name, prefix)
-    if not FIELD_VALUE.fullmatch(value):
+    if not (value.isdigit() or FIELD_VALUE.fullmatch(value)):
         raise ValueError(f"the value of {name!r} holds control characters (RFC 9110 section 5.5)")
     line = prefix + value + b"\r\n"
     if len(line) <= CACHED_LENGTH and name not in SECRET:  # ids of transactions: those of a page are alike

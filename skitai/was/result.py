@@ -22,6 +22,8 @@ TIMED_OUT: Final = 1
 FAILED: Final = 2
 DONE: Final = 3
 
+_NO_FIELDS: Final = Headers(())
+
 Decode = Callable[["Response"], Any]
 """Returns what an answer means, where that is not plain from its media type; raises where it means nothing."""
 
@@ -125,7 +127,7 @@ class Response:
         self.status_code = status_code
         self.reason = reason
         self.version = ""
-        self.headers = Headers([])
+        self.headers = _NO_FIELDS
         self.meta: Mapping[str, Any] = {}
         self.reqid: str | None = None
         self.is_cached = False

@@ -61,7 +61,7 @@ class Answer:
     status: int
     reason: str
     version: str
-    headers: list[tuple[str, str]]
+    headers: Sequence[tuple[str, str]]
     body: bytes | BinaryIO
     url: str
     method: str
@@ -299,9 +299,9 @@ class Transfer:
             return
         headers = head.texts
         if headers is None:
-            head.texts = headers = [
-                (_names.get(name) or _text(name), value.decode("latin-1")) for name, value in head.headers
-            ]
+            head.texts = headers = tuple(
+                [(_names.get(name) or _text(name), value.decode("latin-1")) for name, value in head.headers]
+            )
         outgoing = self._outgoing
         self._finish(
             Answer(

@@ -25,12 +25,13 @@ from time import monotonic
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorFromThreads
+from twisted.internet.interfaces import IReactorFDSet, IReactorFromThreads
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
 from skitai.errors import RequestCancelled
+from skitai.web.waker import Waker
 
 _log = Logger(namespace="skitai.server")
 
@@ -84,6 +85,7 @@ class Workers:
         self._tokens: SimpleQueue[bool] = SimpleQueue()
         self._calls: deque[tuple[Callable[..., object], tuple[object, ...]]] = deque()
         self._woken = False
+        self._waker: Waker | None = None
         self._busy: dict[int, tuple[Job, float]] = {}
         self._waits: set[Wait] = set()
         self._released = False
@@ -94,6 +96,8 @@ class Workers:
     def start(self) -> None:
         """Start the loops. Thread: reactor."""
         self._reactor_thread = threading.get_ident()
+        if IReactorFDSet.providedBy(self._reactor):
+            self._waker = Waker(self._reactor, self._run_calls)
         self._loops = self._threads
         for _ in range(self._threads):
             self._pool.callInThread(self._loop)
@@ -111,7 +115,7 @@ class Workers:
             self._stopped = stopped
             loops = self._loops
         if not loops:
-            stopped.callback(None)
+            self._all_ended(stopped)
         for _ in range(loops):
             self._tokens.put(False)
         return stopped
@@ -156,6 +160,13 @@ class Workers:
         self._calls.append((function, args))
         if not self._woken:
             self._woken = True
+            self._wake()
+
+    def _wake(self) -> None:
+        waker = self._waker
+        if waker is not None:
+            waker.wake()
+        else:  # before the start, after the end, and on a reactor that can wait for no pipe
             self._reactor.callFromThread(self._run_calls)
 
     def in_reactor(self) -> bool:
@@ -320,7 +331,14 @@ class Workers:
             self._loops -= 1
             done = self._stopped if not self._loops else None
         if done is not None:
-            done.callback(None)
+            self._all_ended(done)
+
+    def _all_ended(self, done: Deferred[None]) -> None:
+        waker, self._waker = self._waker, None
+        if waker is not None:
+            waker.stop()
+            self._reactor.callFromThread(self._run_calls)  # what somebody has woken the pipe for just now
+        done.callback(None)
 
 
 class Wait:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextvars
+import select
 import threading
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorFDSet, IReactorFromThreads
 from twisted.logger import formatEvent, globalLogPublisher
 from twisted.python.threadpool import ThreadPool
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import directlyProvides, implementer_only
 
 from skitai.errors import RequestCancelled
 from skitai.testing.clock import Reactor
@@ -32,6 +35,7 @@ class FunctionJob:
         return "the job"
 
 
+@implementer_only(IReactorFromThreads)
 class WakingReactor(Reactor):
     """Counts how often it is woken, and tells the test."""
 
@@ -429,6 +433,29 @@ class WorkersTests(SynchronousTestCase):
         self.assertEqual(self.reactor.wakes, 1)
         self.reactor.run_calls()
         self.assertEqual(order, list(range(100)))
+
+    def test_a_reactor_that_can_wait_for_a_pipe_is_woken_by_one(self) -> None:
+        """Until the threads have ended; what comes later takes the usual way, and nothing is lost between."""
+        readers: list[Any] = []
+        directlyProvides(self.reactor, IReactorFDSet)
+        self.reactor.addReader = readers.append  # type: ignore[attr-defined]
+        self.reactor.removeReader = readers.remove  # type: ignore[attr-defined]
+        workers = Workers(self.reactor, self.pool, 1, 10)
+        workers.start()
+        order: list[int] = []
+        workers.to_reactor(order.append, 1)
+        self.assertEqual((order, self.reactor.wakes), ([], 0))
+        readers[0].doRead()
+        self.assertEqual(order, [1])
+        stopped = workers.stop()
+        while not stopped.called:
+            self.assertTrue(select.select(readers, [], [], TIMEOUT)[0])
+            workers.to_reactor(order.append, 2)
+            readers[0].doRead()
+        self.reactor.run_calls()
+        workers.to_reactor(order.append, 3)
+        self.reactor.run_calls()
+        self.assertEqual((order[0], order[-1], readers, self.reactor.wakes), (1, 3, [], 2))
 
     def test_a_call_that_fails_does_not_stop_the_others(self) -> None:
         workers = self.workers()
