@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from typing import Any
 
@@ -124,6 +125,7 @@ class OneServerTests(AskingTestCase):
         with open(path, "wb") as file:
             file.write(b"content")
         self.serve()
+        gc.collect()  # what other tests have left open is not closed in between
         before = len(os.listdir("/proc/self/fd"))
         self.ask("http://a.example/", "upload", {"file": os.fspath(path), "path": _Path(path)})
         self.ask("http://nowhere.example/", "post", _Path(path))

@@ -5,6 +5,7 @@ What one request may meet is in ``test_transfer``.
 
 from __future__ import annotations
 
+import gc
 import gzip
 import os
 from typing import Any
@@ -99,6 +100,7 @@ class ManyTests(Case):
     TIMES = 1000
 
     def ask(self, kind: type[RequestError], url: str = URL) -> None:
+        gc.collect()  # what other tests have left open is not closed in between
         files = len(os.listdir("/dev/fd"))
         for _ in range(self.TIMES):
             self.request(get(url), timeout=1, max_response_size=3_000_000)
