@@ -86,7 +86,8 @@ class Gathering:
         found: list[Any] = []
         try:
             if foreign_loop() is None:
-                yield from _all(self._handles).__await__()
+                # So it is resumed once, and not for each.
+                yield from _Last(self._handles).done.__await__()
             for handle in self._handles:
                 found.append((yield from handle.__await__()))
         except BaseException:
@@ -96,13 +97,8 @@ class Gathering:
         return found
 
 
-def _all(handles: Sequence[Handle | MapHandle]) -> Deferred[None]:
-    """Return what fires when all are done: a coroutine is resumed once instead of once for each. Thread: reactor."""
-    return _Last(handles).done
-
-
 class _Last:
-    """Waits for several handles, to tell when the last one is done.
+    """Waits for several handles, to tell when the last one is done. Thread: reactor.
 
     Args:
         handles: For whom.

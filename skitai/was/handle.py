@@ -193,10 +193,7 @@ class Handle:
 
     def cancel(self) -> None:
         """Give the request up; it ends with the status 2 and the code 702."""
-        if self._threads.in_reactor():
-            self._cancel()
-        else:
-            self._threads.to_reactor(self._cancel)
+        self._on_reactor(self._cancel)
 
     def cache(self, seconds: float) -> Handle:
         """Keep the response, when there is one, for requests like this one; see ``Response.cache``.
@@ -211,10 +208,8 @@ class Handle:
         self._keep_for = seconds
         if self._response is not None:
             self.response().cache(seconds)
-        elif seconds > 0 and self._threads.in_reactor():
-            self._operation.share()
         elif seconds > 0:
-            self._threads.to_reactor(self._operation.share)
+            self._on_reactor(self._operation.share)
         return self
 
     def __await__(self) -> Generator[Any, Any, Response]:
@@ -291,10 +286,14 @@ class Handle:
 
     def give_up(self) -> None:
         """Take note that somebody who waited does so no more: cancel it, unless somebody else wants it. Thread: any."""
+        self._on_reactor(self._unless_wanted)
+
+    def _on_reactor(self, function: Callable[[], object]) -> None:
+        """Call a function on the reactor: now where this is its thread, else soon."""
         if self._threads.in_reactor():
-            self._unless_wanted()
+            function()
         else:
-            self._threads.to_reactor(self._unless_wanted)
+            self._threads.to_reactor(function)
 
     @property
     def is_done(self) -> bool:

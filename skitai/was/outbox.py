@@ -3,9 +3,9 @@
 A kernel that has to wake who receives takes five times as long for a send as one that finds it awake; between two
 machines a virtual processor or a network card is woken instead. A coroutine that makes 64 requests would pay that for
 each, for by the time the next one is made the server has long answered the one before and sleeps again. So the first
-request leaves at once, whoever makes it, and what follows it closely waits for the end of the turn. Measured (64
-requests at a time to a server on the other core of a virtual machine, ``python benchmarks/run.py client``): 55 us of
-processor time a send before, 9 us so.
+request leaves at once, whoever makes it, and what follows it closely waits for the end of the turn. A profile of
+the view that ``python benchmarks/run.py client`` loads, on a virtual machine with the server on the other core: 55 us a
+send before, 9 us so.
 
 A request that can not be sent is told in the same way, and never while it is made. One that fails otherwise, which is a
 fault of ours, is logged; the others leave.
