@@ -13,6 +13,7 @@ import socket
 import ssl
 import sys
 import tempfile
+import threading
 from collections.abc import Mapping
 
 from tests.functional.process import PATIENCE, Server
@@ -192,6 +193,10 @@ class Wire:
         reply.body = b"".join(reply.chunks)
 
 
+STARTING = threading.RLock()
+"""Held while a shared server starts: a test may begin with many threads that ask it."""
+
+
 class Shared:
     """A server that the tests of a module share.
 
@@ -210,15 +215,16 @@ class Shared:
 
     @property
     def server(self) -> Server:
-        if self._server is None:
-            self.directory = os.path.realpath(tempfile.mkdtemp())
-            atexit.register(shutil.rmtree, self.directory, True)
-            for name, text in self._files.items():
-                write(self.directory, name, text)
-            command = [sys.executable, os.path.join(self.directory, "app.py"), "--port", "0", *self._options]
-            self._server = Server(command, self.directory, self._environment)
-            atexit.register(self._server.end)
-        return self._server
+        with STARTING:
+            if self._server is None:
+                self.directory = os.path.realpath(tempfile.mkdtemp())
+                atexit.register(shutil.rmtree, self.directory, True)
+                for name, text in self._files.items():
+                    write(self.directory, name, text)
+                command = [sys.executable, os.path.join(self.directory, "app.py"), "--port", "0", *self._options]
+                self._server = Server(command, self.directory, self._environment)
+                atexit.register(self._server.end)
+            return self._server
 
     def end(self) -> None:
         """End the server, where a test does not share it after all."""

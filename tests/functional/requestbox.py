@@ -11,7 +11,7 @@ import textwrap
 from typing import Any
 
 from tests.functional.backends import BackEnd, world
-from tests.functional.blackbox import Reply, Shared
+from tests.functional.blackbox import STARTING, Reply, Shared
 from tests.functional.process import Server
 from tests.functional.saddlebox import JSON
 
@@ -147,15 +147,16 @@ class Front(Shared):
 
     @property
     def server(self) -> Server:
-        if self._server is None:
-            here = world()
-            self._environment = {
-                "PORTS": json.dumps(here.ports),
-                "SSL_CERT_FILE": here.authority,
-                "OWN_CA": here.own,
-                **self._settings,
-            }
-        return super().server
+        with STARTING:
+            if self._server is None:
+                here = world()
+                self._environment = {
+                    "PORTS": json.dumps(here.ports),
+                    "SSL_CERT_FILE": here.authority,
+                    "OWN_CA": here.own,
+                    **self._settings,
+                }
+            return super().server
 
     def send(self, path: str, code: str, *fields: str, kind: str = "def") -> Reply:
         """Return the response to a view of this code; an expression is what it returns."""
