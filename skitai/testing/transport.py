@@ -6,6 +6,7 @@ replaced here. It must not know what is transported. Thread: the one that runs t
 
 from __future__ import annotations
 
+import threading
 from typing import Final
 
 from twisted.internet.abstract import FileDescriptor
@@ -40,6 +41,7 @@ class MemoryTransport(FileDescriptor):
         wire: Bytes on their way to the other end.
         ended: Whether the other end sees the end of the stream after ``wire``.
         aborted: Whether the other end sees a reset.
+        lock: Held while ``send_now`` is called.
     """
 
     def __init__(self, protocol: IProtocol, reactor: Reactor, host: IPv4Address, peer: IPv4Address) -> None:
@@ -48,6 +50,7 @@ class MemoryTransport(FileDescriptor):
         self.wire = bytearray()
         self.ended = False
         self.aborted = False
+        self.lock = threading.Lock()
         self._host = host
         self._peer = peer
         self._read_ended = False
@@ -65,6 +68,11 @@ class MemoryTransport(FileDescriptor):
         taken = bytes(data[: max(0, WIRE_SIZE - len(self.wire))])
         self.wire += taken
         return len(taken)
+
+    def send_now(self, data: bytes) -> int:
+        """Put on the wire what it has room for, past what waits, as threads may (``skitai.was.transport``)."""
+        sent = 0 if self.disconnected else self.writeSomeData(data)
+        return sent if isinstance(sent, int) else 0
 
     def wants_to_read(self) -> bool:
         """Tell whether bytes may be delivered to this end."""

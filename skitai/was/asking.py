@@ -27,11 +27,12 @@ from skitai.errors import ConnectFailed, RequestCancelled, RequestError, Request
 from skitai.fields import Headers
 from skitai.was.client import HTTPClient
 from skitai.was.cluster import Cluster, Clusters
+from skitai.was.connection import Connection
 from skitai.was.deadlines import Deadlines
 from skitai.was.health import may_ask_another
 from skitai.was.outgoing import Outgoing
 from skitai.was.payloads import BytesPayload
-from skitai.was.places import Place
+from skitai.was.places import Place, Server
 from skitai.was.probing import Prober
 from skitai.was.result import Decode, Response
 from skitai.was.result_cache import Flight, ResultCache, Waiter
@@ -120,6 +121,7 @@ class HTTPOperation:
     __slots__ = (
         "_asker",
         "_done",
+        "_early",
         "_error",
         "_flight",
         "_key",
@@ -144,13 +146,14 @@ class HTTPOperation:
         self._place = place
         self._done: Callable[[Response], object] | None = None
         self._transfer: Transfer | None = None
+        self._early: Connection | None = None
         self._waiter: Waiter[Response] | None = None
         self._flight: Flight[Response] | None = None
         self._error: RequestError | None = None
         self._key: bytes | None = _UNKNOWN
         self._shared = False
 
-    # -- see ``skitai.was.handle.Operation``
+    # -- see ``skitai.was.operation.Operation``
 
     def peek(self) -> Response | None:
         """Return a result that is kept and at hand. Thread: any."""
@@ -161,6 +164,19 @@ class HTTPOperation:
         found = None if key is None else cache.peek(key)
         return None if found is None else self._own(found, True)
 
+    def send_early(self, begin: Callable[[], object]) -> None:
+        """Send it by this thread where a server is asked that is connected, and nobody can have the answer too."""
+        asker, question = self._asker, self._question
+        if asker.closed or not isinstance(self._place, Server):
+            return
+        if question.use_cache and asker.cache.in_use:
+            key = self.key()
+            if key is not None and not asker.cache.is_apart(key):
+                return
+        self._early = early = asker.client.take(question.outgoing)
+        if early is not None:
+            early.send_early(question.outgoing, question.extra, begin)
+
     def start(self, done: Callable[[Response], object]) -> None:
         """Begin."""
         self._done = done
@@ -168,6 +184,9 @@ class HTTPOperation:
         if asker.closed:
             self._close()
             self._fail(RequestCancelled(f"{self.url}: the server stops"))
+            return
+        if self._early is not None:
+            self._ask()
             return
         key = self.key() if self._question.use_cache and (self._shared or asker.cache.in_use) else None
         if key is None:
@@ -282,13 +301,13 @@ class HTTPOperation:
                 outgoing.method, url, outgoing.headers, outgoing.payload, outgoing.auth, outgoing.decode
             )
         timeout = inf if self._flight is not None else max(0.001, self.deadline - asker.now())
-        self._transfer = asker.client.request(
-            outgoing,
-            (timeout, asker.max_response_size),
-            self._answered,
-            (lambda url: extra) if extra else None,
-            trust,
-        )
+        limits = (timeout, asker.max_response_size)
+        more = (lambda url: extra) if extra else None
+        early, self._early = self._early, None
+        if early is None:
+            self._transfer = asker.client.request(outgoing, limits, self._answered, more, trust)
+        else:
+            self._transfer = asker.client.resume(early, outgoing, limits, self._answered, more)
         self._transfer.timeout = question.timeout
 
     def _stop(self, expired: bool) -> None:
@@ -337,6 +356,9 @@ class HTTPOperation:
 
     def _close(self) -> None:
         """Close the files of the request: it is not sent any more."""
+        early, self._early = self._early, None
+        if early is not None:
+            early.abort()
         payload = self._question.outgoing.payload
         if payload is not None:
             payload.close()

@@ -3,7 +3,7 @@
 It holds what requests share: connections by server, deadlines, what servers want to know of who asks, names that are
 looked up. ``done`` is never called before ``HTTPClient.request`` has returned.
 
-Layer 3. It must not know clusters, caches, threads, nor who asks. Thread: reactor.
+Layer 3. It must not know clusters, caches, nor who asks. Thread: reactor, but for what says otherwise.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from twisted.logger import Logger
 from skitai.errors import RequestError
 from skitai.was.challenges import Credentials
 from skitai.was.connecting import ClientReactor, Dialer
+from skitai.was.connection import Connection
 from skitai.was.deadlines import Deadlines
 from skitai.was.limits import DEFAULT_TRUST, ClientSettings, Target, Trust
-from skitai.was.outgoing import Outgoing
+from skitai.was.outgoing import Outgoing, content_at_once
 from skitai.was.pool import Pool
 from skitai.was.transfer import Answer, Done, Extra, Transfer
 from skitai.was.url import URL
@@ -73,13 +74,34 @@ class HTTPClient:
         Returns:
             What can be cancelled.
         """
-        transfer = Transfer(self, outgoing, limits, done, extra)
-        transfer.deadline = self._clock.seconds() + limits[0]
+        return self._begin(Transfer(self, outgoing, limits, done, extra), trust, None)
+
+    def take(self, outgoing: Outgoing) -> Connection | None:
+        """Take an idle connection that a thread can send a request over by itself, None where there is none.
+
+        The reactor has to go on with it: ``resume``. Thread: any.
+        """
+        # Credentials are the reactor's business, as servers may ask for Digest.
+        if outgoing.auth is not None or content_at_once(outgoing) is None:
+            return None
+        pool = self._pools.get(outgoing.url.origin)
+        return pool.take() if pool is not None and pool.is_direct else None
+
+    def resume(
+        self, early: Connection, outgoing: Outgoing, limits: tuple[float, int], done: Done, extra: Extra | None = None
+    ) -> Transfer:
+        """Go on with a request that a thread was to send; see ``request``. Where it has not, it is made anew."""
+        return self._begin(Transfer(self, outgoing, limits, done, extra), DEFAULT_TRUST, early)
+
+    def _begin(self, transfer: Transfer, trust: Trust, early: Connection | None) -> Transfer:
+        transfer.deadline = self._clock.seconds() + transfer.timeout
         if self._closed is None:
             self.deadlines.add(transfer)
-            transfer.start(trust)
+            transfer.start(trust, early)
         else:
             transfer.cancel()
+            if early is not None:
+                early.abort()
         transfer.returned = True
         return transfer
 

@@ -26,11 +26,12 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 
 from skitai.errors import ConfigError, ConnectFailed, NameNotFound, RequestError
-from skitai.was import connection as connections
+from skitai.was import roles
 from skitai.was.connection import Connection
 from skitai.was.limits import ClientSettings, Target, is_address
 from skitai.was.names import Names
 from skitai.was.outbox import Outbox
+from skitai.was.transport import connect
 
 if TYPE_CHECKING:
     from skitai.was.tls import Handshake  # OpenSSL is imported where it is needed
@@ -60,7 +61,7 @@ class ClientReactor(Protocol):
         """Connect."""
 
 
-class Owner(connections.Owner, Protocol):
+class Owner(roles.Owner, Protocol):
     """Who wants the connection; it becomes the owner of the connection, too."""
 
     def connected(self, attempt: Attempt, connection: Connection) -> None:
@@ -156,7 +157,10 @@ class Attempt:
             outer = TLSMemoryBIOFactory(creator, True, factory, clock=clock)
             outer.noisy = False
         # The timer is ours, as it counts for the handshake, too.
-        connector = dialer.reactor.connectTCP(address, target.port, outer, timeout=None)
+        if handshake is None:
+            connector = connect(dialer.reactor, address, target.port, outer)
+        else:
+            connector = dialer.reactor.connectTCP(address, target.port, outer, timeout=None)
         if self._factory is factory:  # else it has failed at once
             self._connector = connector
 

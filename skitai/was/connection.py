@@ -4,21 +4,27 @@ Theory of operation. OPENING (TCP is there, TLS perhaps not yet) -> IDLE -> BUSY
 ``opener`` is told when OPENING ends, ``owner`` (the pool) whenever BUSY ends with a connection that can be used again,
 and when it is gone. Whatever a server sends while nothing was asked makes the connection useless.
 The sink gets exactly one of ``on_end`` and ``on_failure``, unless the exchange was given up with ``abort``, and never
-before ``start`` has returned. A request on a connection that is not IDLE raises.
+before ``start`` or ``adopt`` has returned. A request on a connection that is not IDLE raises.
+
+A thread that has taken an idle connection out of the pool may send a request by itself: IDLE -> AHEAD, under the lock
+of the transport. The reactor, which does not know of it yet, makes that BUSY with ``adopt``; should the server be heard
+of before, it is told to do so first.
 
 Where it is plain TCP and the queue of the transport is empty, a request goes past that queue, which saves two calls of
 the kernel; when is the business of the ``Outbox``. Until then nothing was asked, whatever the server sends.
 
-Layer 3. It must not know why a request is made, nor what becomes of its answer. Thread: reactor.
+Layer 3. It must not know why a request is made, nor what becomes of its answer. Thread: reactor, but for
+``send_early``.
 """
 
 from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from math import inf
 from socket import MSG_PEEK
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.error import ConnectionDone
@@ -29,107 +35,31 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from skitai.errors import BadAnswer, ConnectFailed, RequestError
-from skitai.was.http1 import AnswerLimits, Head, ResponseReader, encode_head
+from skitai.was.http1 import AnswerLimits, ResponseReader, encode_head
 from skitai.was.outbox import Clock, Outbox
-from skitai.was.outgoing import Outgoing
-from skitai.was.payloads import BytesPayload
+from skitai.was.outgoing import Outgoing, content_at_once
+from skitai.was.roles import Handshake, Opener, Owner, Sink
 
 LINGER: Final = 2.0
 """Seconds that a server has to agree to the end of TLS."""
 
-ONE_WRITE: Final = 64 * 1024
-"""Content up to this size, in bytes, is sent together with its head."""
+JUST_FREE: Final = 0.01
+"""Seconds for which an idle connection is taken to be alive without asking the kernel, which takes 4 us. The reactor
+has heard of what is older, unless its turn takes longer than that."""
 
 
 class _State(enum.Enum):
     OPENING = enum.auto()
     IDLE = enum.auto()
+    AHEAD = enum.auto()
     BUSY = enum.auto()
     CLOSED = enum.auto()
 
 
 # Looking a member up in its class takes three times as long, which counts on the way of every request.
-_OPENING, _IDLE, _BUSY, _CLOSED = _State
+_OPENING, _IDLE, _AHEAD, _BUSY, _CLOSED = _State
 
 _KEEP_ALIVE: Final = re.compile(rb"timeout *= *\"?([0-9]{1,6})", re.IGNORECASE)
-
-
-class Sink(Protocol):
-    """Who gets the answer."""
-
-    def on_head(self, head: Head) -> None:
-        """The head of the answer has come."""
-
-    def on_data(self, data: bytes) -> None:
-        """Some of its body has come."""
-
-    def on_end(self) -> None:
-        """It is complete; the connection takes another request already."""
-
-    def on_failure(self, error: RequestError) -> None:
-        """It will not be complete."""
-
-
-class Lease(Protocol):
-    """Leave to make one request: a connection, or one stream of many on it.
-
-    Attributes:
-        reused: Whether the connection has carried a request before, so that it may be dead without our knowing.
-        sent: Whether any byte of the request may have left.
-        answered: Whether any byte of the answer has come.
-    """
-
-    reused: bool
-    sent: bool
-
-    @property
-    def answered(self) -> bool: ...
-
-    def start(self, outgoing: Outgoing, extra: Sequence[tuple[bytes, bytes]], sink: Sink) -> None:
-        """Send a request, now or at the end of this turn of the reactor.
-
-        Raises:
-            ValueError: A field can not be sent. Nothing was.
-        """
-
-    def alive(self) -> bool:
-        """Return whether the other side has neither closed the connection nor sent anything, asking the kernel."""
-
-    def abort(self) -> None:
-        """Give up: the sink is told nothing more."""
-
-
-class Opener(Protocol):
-    """Who opens the connection."""
-
-    def made(self, connection: Connection) -> None:
-        """The transport is there; with TLS the handshake begins."""
-
-    def ready(self, connection: Connection) -> None:
-        """The connection can take a request."""
-
-    def failed(self, reason: Failure, words: str = "") -> None:
-        """It was lost before it was ready; ``words`` say why where the reason is TLS."""
-
-
-class Owner(Protocol):
-    """Who owns the connection once it is open."""
-
-    def free(self, connection: Connection) -> None:
-        """The connection can take another request."""
-
-    def gone(self, connection: Connection) -> None:
-        """The connection is closed."""
-
-
-class Handshake(Protocol):
-    """The TLS side of one connection (``skitai.was.tls``)."""
-
-    def check(self, connection: Any) -> bool:
-        """Return whether the certificate is the server's."""
-
-    def describe(self, error: BaseException) -> str:
-        """Return in words why the handshake ended."""
 
 
 @implementer(IHandshakeListener, IPushProducer)
@@ -170,6 +100,9 @@ class Connection(TwistedProtocol):
         self._tcp: Any = None
         self._socket: Any = None
         self._queued = False
+        self._lock: Any = None  # of the transport, where threads can send over it
+        self._begin: Callable[[], object] | None = None
+        self._rest = b""
         self._known = False  # what the server says of itself
         self._linger: IDelayedCall | None = None
         self.owner: Owner | None = None
@@ -207,15 +140,34 @@ class Connection(TwistedProtocol):
         self._opener = self._handshake = None
         self._tcp = tcp if isinstance(tcp, FileDescriptor) else None
         self._socket = getattr(tcp, "socket", None)
+        self._lock = getattr(tcp, "lock", None) if self._direct else None
         self._state = _IDLE
         opener.ready(self)
 
     # -- asking
 
     @property
+    def is_direct(self) -> bool:
+        """Whether threads can send over it."""
+        return self._lock is not None
+
+    @property
     def usable(self) -> bool:
         """Whether the connection can take a request, as far as is known here."""
         return self._state is _IDLE
+
+    def is_fit(self, now: float, sure: bool = False) -> bool:
+        """Return whether an idle connection can take a request.
+
+        Args:
+            now: The time of the clock.
+            sure: Whether the kernel is asked in any case.
+
+        Thread: reactor; any that holds the lock.
+        """
+        if self._state is not _IDLE or self.expires <= now:
+            return False
+        return (not sure and now - self.idle_since < JUST_FREE) or self.alive()
 
     @property
     def answered(self) -> bool:
@@ -228,10 +180,11 @@ class Connection(TwistedProtocol):
         The reactor knows in its next turn only, which is too late for a request that must not be sent twice. With TLS
         the end of a connection is some bytes, too; should they be a session ticket, a new connection does no harm.
         """
-        if self._state is _CLOSED or self._socket is None:
+        socket = self._socket
+        if self._state is _CLOSED or socket is None:
             return self._state is not _CLOSED
         try:
-            self._socket.recv(1, MSG_PEEK)
+            socket.recv(1, MSG_PEEK)
         except BlockingIOError:
             return True
         except OSError:
@@ -248,27 +201,74 @@ class Connection(TwistedProtocol):
             raise RuntimeError(f"a request on a connection that is {self._state.name}")
         payload = outgoing.payload
         head = encode_head(outgoing, extra)
-        whole = payload is None
-        if isinstance(payload, BytesPayload) and payload.size <= ONE_WRITE:
-            head += payload.data
-            whole = True
+        content = content_at_once(outgoing)
+        if content:
+            head += content
         self._reader.expect(outgoing.method)
         self._state = _BUSY
         self._sink = sink
         if self._direct:
             self.sent = False
             # A request that must not be sent twice leaves while it is known that the connection is alive.
-            self._outbox.post(self, head, at_once=not (whole and outgoing.repeatable))
+            self._outbox.post(self, head, at_once=content is None or not outgoing.repeatable)
         else:
             self.sent = self._queued = True
             self.transport.write(head)
-        if not whole and payload is not None:
+        if content is None and payload is not None:
             self._queued = True
             self._chunks = payload.chunks()
             self._may_write = True
             self.transport.registerProducer(self, True)
             # Not at once: reading may fail, and the sink is told after ``start`` only.
             self._clock.callLater(0, self.resumeProducing)
+
+    def send_early(self, outgoing: Outgoing, extra: Sequence[tuple[bytes, bytes]], begin: Callable[[], object]) -> None:
+        """Send a request that fits one write, unless the connection turns out to be of no use.
+
+        Args:
+            outgoing: The request.
+            extra: More fields.
+            begin: Called in the reactor where the server is heard of before ``adopt``, which it has to call. Else that
+                has to be called soon after this, in any case.
+
+        Thread: the one that has taken the connection out of the pool.
+        """
+        try:
+            message = encode_head(outgoing, extra) + (content_at_once(outgoing) or b"")
+        except ValueError:  # whoever adopts it begins anew, and is told then
+            return
+        with self._lock:
+            if self.is_fit(self._clock.seconds(), outgoing.method not in ("GET", "HEAD")):
+                sent = self.transport.send_now(message)
+                if sent:
+                    self.sent = True
+                    self._rest = message[sent:]
+                    self._begin = begin
+                    self._state = _AHEAD
+
+    def adopt(self, outgoing: Outgoing, sink: Sink) -> bool:
+        """Go on with what a thread has sent; return False where it has not, and the connection is of no use."""
+        if self._state is not _AHEAD:
+            return False
+        rest, self._rest = self._rest, b""
+        self._begin = None
+        self._reader.expect(outgoing.method)
+        self._state = _BUSY
+        self._sink = sink
+        if rest:
+            self._queued = True
+            self.transport.write(rest)
+        return True
+
+    def _heard_early(self) -> Sink | None:
+        """The server is heard of while the reactor has asked nothing; return the sink if a thread has."""
+        if self._lock is not None:
+            with self._lock:
+                ahead = self._state is _AHEAD
+                self.expires = -inf  # a thread that is about to send does not any more
+            if ahead and self._begin is not None:
+                self._begin()
+        return self._sink
 
     def transmit(self, data: bytes) -> bool:
         """Send the beginning of a request; return False where the connection is dead (called by the outbox)."""
@@ -294,7 +294,7 @@ class Connection(TwistedProtocol):
 
     def abort(self) -> None:
         """Give up and close the connection at once; the sink is told nothing more."""
-        self._sink = None
+        self._sink = self._begin = None
         self._stop_sending()
         if self._state is not _CLOSED:
             self._state = _CLOSED
@@ -351,6 +351,8 @@ class Connection(TwistedProtocol):
         """Take what has come (called by Twisted)."""
         sink = self._sink
         if sink is None:
+            sink = self._heard_early()
+        if sink is None:
             # Nothing was asked: an answer to nothing, such as 408, before the connection is closed.
             self.abort()
             return
@@ -401,10 +403,12 @@ class Connection(TwistedProtocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The connection is closed (called by Twisted)."""
+        if self._state is _AHEAD:
+            self._heard_early()
         self._state = _CLOSED
         self._outbox.withdraw(self)
         self._tcp = self._socket = None
-        self._chunks = None
+        self._chunks = self._begin = None
         if self._linger is not None:
             self._linger.cancel()
             self._linger = None

@@ -5,6 +5,10 @@ of it. Whoever gets there first settles the handle for good: the operation, a wa
 that happens on the reactor, so it needs no lock. Only what is at hand when the request is made, a result that was kept,
 settles the handle in the thread that makes it, before anybody else knows it.
 
+The reactor starts a request, or a thread that begins to wait for it before the reactor has come to that: it burns no
+time then until the reactor does something, and can do so itself. ``_starting`` is a lock that whoever starts it takes,
+for good. What a thread has sent is the reactor's from then on, like everything else.
+
 Threads wait through ``Threads.wait``, coroutines through a Deferred, tasks of an event loop that is not the reactor's
 through a future of theirs, and none knows of the others. A long document is read, and a filter applied, by whoever is
 the first to look at the response, not by the reactor, for it may take its time.
@@ -20,8 +24,8 @@ from __future__ import annotations
 from asyncio import AbstractEventLoop, Future, sleep
 from collections.abc import Callable, Generator, Mapping
 from math import isnan
-from threading import RLock
-from typing import Any, Final, Protocol
+from threading import Lock, RLock
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
@@ -30,6 +34,7 @@ from skitai.errors import RequestCancelled, RequestTimeout
 from skitai.was.bridge import Threads
 from skitai.was.callbacks import Callback
 from skitai.was.coroutines import foreign_loop
+from skitai.was.operation import Operation, Waiting
 from skitai.was.result import Response, Responses, check_seconds
 
 WAIT_TIMEOUT: Final = 3.0
@@ -49,49 +54,6 @@ _MUST_NOT_WAIT: Final = (
 _PAUSE: Final = 0.01
 
 _log = Logger(namespace="skitai.app")
-
-
-class Operation(Protocol):
-    """What is asked. Thread: reactor.
-
-    Attributes:
-        method: For messages.
-        url: For messages.
-        timeout: Seconds that it takes at most.
-    """
-
-    method: str
-    url: str
-    timeout: float
-
-    def peek(self) -> Response | None:
-        """Return the response if it is at hand, so that nothing needs to be started. Thread: any."""
-
-    def start(self, done: Callable[[Response], object]) -> None:
-        """Begin; call ``done`` once with what became of it, now or later."""
-
-    def share(self) -> None:
-        """Others who ask the same may have its answer, since that will be kept."""
-
-    def cancel(self, expired: bool = False) -> None:
-        """End it, whatever it waits for; ``done`` need not be called any more.
-
-        Args:
-            expired: Whether the time of who asks is up, which says something about who is asked.
-        """
-
-
-class Waiting(Protocol):
-    """Who waits for requests: a Deferred, or what looks like one.
-
-    Attributes:
-        called: Whether it waits no longer.
-    """
-
-    called: bool
-
-    def callback(self, result: None) -> object:
-        """The request is done."""
 
 
 class Handle:
@@ -118,6 +80,8 @@ class Handle:
         "_lock",
         "_operation",
         "_response",
+        "_started",
+        "_starting",
         "_threads",
         "_waiting",
         "_watching",
@@ -145,6 +109,8 @@ class Handle:
         self._waiting: list[Waiting] = []
         self._watching: Callable[[Handle], object] | None = None
         self._keep_for: float | None = None
+        self._starting = Lock()
+        self._started = False
 
     def __repr__(self) -> str:
         state = "under way" if self._response is None else repr(self._response)
@@ -193,6 +159,7 @@ class Handle:
 
     def cancel(self) -> None:
         """Give the request up; it ends with the status 2 and the code 702."""
+        self._starting.acquire(blocking=False)  # one that has not begun does not any more
         self._on_reactor(self._cancel)
 
     def cache(self, seconds: float) -> Handle:
@@ -355,16 +322,30 @@ class Handle:
             RequestCancelled: The reactor has stopped.
         """
         threads = self._threads
-        if left > 0 and threads.wait(self.tell, left):
-            return
+        if left > 0:
+            # One whose answer is to be kept is for the reactor, where those who ask the same meet.
+            if not self._keep_for and self._starting.acquire(blocking=False):
+                self._operation.send_early(self._go_on)
+                threads.to_reactor(self._go_on)
+            if threads.wait(self.tell, left):
+                return
         threads.to_reactor(self._expire, timeout)
         if not threads.wait(self.tell, HELD_UP):
             words = f"{self._operation.url} has not answered within {timeout:g} seconds, and the reactor is held up"
             self._response = self._response or self._failure(RequestTimeout(words))
 
     def _start(self) -> None:
-        """Begin. Thread: reactor."""
+        """Begin, unless a thread does. Thread: reactor."""
+        if self._starting.acquire(blocking=False):
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Begin, or go on with what a thread has begun; the second time nothing happens. Thread: reactor."""
+        if self._started:
+            return
+        self._started = True
         if self._response is not None:
+            self._operation.cancel()
             return
         try:
             self._operation.start(self.settle)

@@ -35,6 +35,9 @@ REPEATABLE: Final = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE
 SECRET: Final = frozenset((b"authorization", b"cookie", b"proxy-authorization"))
 """The fields whose values are not remembered, nor sent to another origin."""
 
+ONE_WRITE: Final = 64 * 1024
+"""Content up to this size, in bytes, is sent together with its head."""
+
 DEFAULTS: Final[Fields] = (
     (b"accept", b"*/*"),
     (b"accept-encoding", ACCEPTED),
@@ -79,6 +82,14 @@ class Outgoing:
     def repeatable(self) -> bool:
         """Whether it may be sent again although a server may have carried it out already."""
         return self.method in REPEATABLE
+
+
+def content_at_once(outgoing: Outgoing) -> bytes | None:
+    """Return the content that leaves together with the head of a request, None where it follows."""
+    payload = outgoing.payload
+    if payload is None:
+        return b""
+    return payload.data if isinstance(payload, BytesPayload) and payload.size <= ONE_WRITE else None
 
 
 def build(verb: str, uri: URL, data: object = None, headers: object = None, auth: object = None) -> Outgoing:

@@ -9,25 +9,27 @@ it has a while to end, so that those who have less time than it takes find a con
 A waiter that is ``fresh`` takes a new connection only: an old one has just turned out to be dead, and the others may
 be as well. When it is the first in the queue and the limit is reached, an old connection makes room for a new one.
 
-Layer 3. It must not know requests nor their deadlines: waiters leave with ``forget``. Thread: reactor.
+A thread may take an idle connection at any time, so here each is taken out before anything is done with it: the
+dictionary gives it to one of them only. What a thread has taken comes back over the reactor, like any other.
+
+Layer 3. It must not know requests nor their deadlines: waiters leave with ``forget``. Thread: reactor, but for
+``take``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import islice
-from typing import Final, Protocol
+from math import inf
+from typing import Protocol
 
 from twisted.internet.interfaces import IDelayedCall
 
 from skitai.errors import ConnectFailed, NameNotFound, RequestError
 from skitai.was.connecting import Attempt, Dialer
-from skitai.was.connection import Connection, Lease
+from skitai.was.connection import Connection
 from skitai.was.limits import Target
-
-JUST_FREE: Final = 0.01
-"""Seconds for which an idle connection is taken to be alive without asking the kernel, which takes 4 us. The reactor
-has heard of what is older, unless its turn takes longer than that."""
+from skitai.was.roles import Lease
 
 
 class Waiter(Protocol):
@@ -47,16 +49,21 @@ class Pool:
         dialer: What connections are made with; it has the limits and the time, too.
         target: The server.
         emptied: Called with the pool when nothing is left in it.
+
+    Attributes:
+        target: As given.
+        is_direct: Whether threads can send over its connections.
     """
 
     def __init__(self, dialer: Dialer, target: Target, emptied: Callable[[Pool], object]) -> None:
         self.target = target
+        self.is_direct = False
         self._dialer = dialer
         self._settings = dialer.settings
         self._reactor = dialer.reactor
         self._emptied = emptied
         self._seconds = dialer.reactor.seconds
-        self._idle: dict[Connection, None] = {}  # in the order in which they became idle
+        self._idle: dict[Connection, Pool | None] = {}  # in the order in which they became idle
         self._open: set[Connection] = set()
         self._attempts: dict[Attempt, None] = {}
         self._waiters: dict[Waiter, bool] = {}  # to whether it is fresh
@@ -82,16 +89,14 @@ class Pool:
             waiter: Is told exactly once, unless it is forgotten.
             fresh: Whether it has to be a new one.
         """
-        if not fresh:
-            idle = self._idle
-            while idle:
-                connection, _ = idle.popitem()
-                now = self._seconds()
-                just_free = now - connection.idle_since < JUST_FREE
-                if connection.usable and connection.expires > now and (just_free or connection.alive()):
-                    waiter.on_lease(connection)
-                    return
-                connection.abort()
+        while not fresh:
+            connection = self.take()
+            if connection is None:
+                break
+            if connection.is_fit(self._seconds()):
+                waiter.on_lease(connection)
+                return
+            connection.abort()
         if self._closing:
             waiter.on_no_lease(ConnectFailed("no connections are made any more"))
             return
@@ -101,6 +106,13 @@ class Pool:
             return
         self._waiters[waiter] = fresh
         self._connect()
+
+    def take(self) -> Connection | None:
+        """Take out the idle connection that was used last, None where there is none. Thread: any."""
+        try:
+            return self._idle.popitem()[0]
+        except KeyError:
+            return None
 
     def forget(self, waiter: Waiter) -> None:
         """Take ``waiter`` out of the queue, where it is in it."""
@@ -143,8 +155,7 @@ class Pool:
         waiters, self._waiters = self._waiters, {}
         for waiter in waiters:
             waiter.on_no_lease(ConnectFailed("no connections are made any more"))
-        idle, self._idle = self._idle, {}
-        for connection in idle:
+        while (connection := self.take()) is not None:
             connection.close()
         self._check_empty()
 
@@ -179,6 +190,7 @@ class Pool:
         """An attempt has succeeded."""
         self._ended(attempt)
         self._open.add(connection)
+        self.is_direct = connection.is_direct
         if self._waiters:
             waiter = next(iter(self._waiters))
             del self._waiters[waiter]
@@ -206,8 +218,8 @@ class Pool:
             if len(self._open) + len(self._attempts) >= limit:
                 # Waiters beside idle connections are fresh ones; ``gone`` comes here again.
                 for connection in list(self._idle)[: len(self._waiters) - self._trying]:
-                    del self._idle[connection]
-                    connection.abort()  # the end of TLS takes a while
+                    if self._take_out(connection):
+                        connection.abort()  # the end of TLS takes a while
                 return
             attempt = Attempt(self._dialer, self, self.target)
             self._attempts[attempt] = None
@@ -252,12 +264,18 @@ class Pool:
         """Close what was idle for too long, and come again when the next one will have been."""
         self._reaper = None
         now = self._seconds()
-        for connection in [connection for connection in self._idle if connection.expires <= now]:
-            del self._idle[connection]
-            connection.close()
-        if self._idle:
-            earliest = min(connection.expires for connection in self._idle)
+        earliest = inf
+        for connection in list(self._idle):
+            if connection.expires > now:
+                earliest = min(earliest, connection.expires)
+            elif self._take_out(connection):
+                connection.close()
+        if earliest < inf:
             self._reaper = self._reactor.callLater(earliest - now, self._reap)
+
+    def _take_out(self, connection: Connection) -> bool:
+        """Take a certain idle connection out; return False where a thread was faster."""
+        return self._idle.pop(connection, self) is None
 
     def _check_empty(self) -> None:
         if self._open or self._attempts or self._waiters:

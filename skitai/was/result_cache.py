@@ -212,6 +212,11 @@ class ResultCache(Generic[Value]):
         """Return a kept result that is at hand, else None. Thread: any."""
         return self._store.peek(key)
 
+    def is_apart(self, key: bytes) -> bool:
+        """Return whether a request is nobody else's business: nothing of its key is kept or shared. Thread: any."""
+        with self._lock:
+            return not (self._store.shared or key in self._flights or self._is_kept(key))
+
     def keep(self, key: bytes, value: Value, size: int, seconds: float, born: float | None = None) -> bool:
         """Keep a result, in the place of an older one.
 

@@ -21,13 +21,13 @@ from typing import BinaryIO, Final, Protocol, TypeAlias
 
 from skitai.errors import BadAnswer, BeyondLimit, RequestCancelled, RequestError, RequestTimeout
 from skitai.was.challenges import Credentials
-from skitai.was.connection import Lease
 from skitai.was.content import Decoder, decoder_for
 from skitai.was.deadlines import Deadlines
 from skitai.was.http1 import Head
 from skitai.was.limits import DEFAULT_TRUST, ClientSettings, Trust
 from skitai.was.outgoing import SECRET, Outgoing
 from skitai.was.pool import Pool
+from skitai.was.roles import Early, Lease
 from skitai.was.spool import Spool, too_large
 from skitai.was.url import URL
 from skitai.web.caches import remember
@@ -175,10 +175,16 @@ class Transfer:
         queued = pool is not None and pool.holds_back(self)
         self._give_up(RequestTimeout(f"{where} has not answered within {seconds:g} seconds", queued=queued))
 
-    def start(self, trust: Trust) -> None:
-        """Begin (called by the client)."""
+    def start(self, trust: Trust, early: Early | None) -> None:
+        """Begin, or go on with what a thread has sent (called by the client)."""
         self._trust = trust
-        self._acquire()
+        if early is None:
+            self._acquire()
+        elif early.adopt(self._outgoing, self):
+            self._lease = early
+        else:
+            early.abort()
+            self._acquire()
 
     # -- a connection
 

@@ -107,11 +107,17 @@ class Asked:
         self.done: Callable[[Response], object] | None = None
         self.cancelled: list[bool] = []
         self.shared = 0
+        self.early: list[Callable[[], object]] = []
+        self.started = 0
 
     def peek(self) -> Response | None:
         return self.kept
 
+    def send_early(self, begin: Callable[[], object]) -> None:
+        self.early.append(begin)
+
     def start(self, done: Callable[[Response], object]) -> None:
+        self.started += 1
         self.done = done
 
     def share(self) -> None:

@@ -13,6 +13,7 @@ from skitai.was import calls as calls_module
 from skitai.was.calls import RemoteCalls, Verb
 from skitai.was.gathering import MapHandle
 from skitai.was.handle import Handle
+from skitai.was.outgoing import ONE_WRITE
 from tests.was.backends import Backend, Message, Network, answer
 from tests.was.doubles import Caller
 
@@ -62,6 +63,93 @@ class AskingTestCase(SynchronousTestCase):
 
 def hang_up(backend: Backend, message: Message) -> None:
     backend.transport.loseConnection()
+
+
+class EarlyTests(AskingTestCase):
+    """Requests that the thread which waits for them has sent before the reactor comes to them."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.serve()
+        self.ask()  # so that there is a connection
+        self.seen.clear()
+
+    def wait(self, verb: str = "get", uri: str = "http://a.example/", *args: Any, **options: Any) -> tuple[int, bool]:
+        """Make a request in a thread and wait for it; return the status code, and whether the thread has sent it."""
+        self.caller.threads.reactor = False
+        handle = Verb(self.caller, verb)(uri, *args, **options)
+        sent: list[bool] = []
+
+        def wait(begin: object, seconds: float) -> bool:
+            sent.append(any(link.server_transport.wire for link in self.network.links))
+            self.caller.threads.reactor = True
+            self.network.flush()
+            return handle.is_done
+
+        self.caller.threads.wait = wait
+        return handle.getwait().status_code, sent[0]
+
+    def test_by_the_thread(self) -> None:
+        self.assertEqual(self.wait(), (200, True))
+        self.assertEqual(self.wait(), (200, True))
+        self.assertEqual([message.target for message in self.seen], ["/", "/"])
+        self.assertEqual(len(self.network.links), 1)
+
+    def test_with_content_fields_and_transaction(self) -> None:
+        self.assertEqual(self.wait("postform", "http://a.example/", {"a": "1"}, headers={"X-A": "b"}), (200, True))
+        message = self.seen[0]
+        fields = message.headers
+        self.assertEqual((message.body, fields["x-a"], fields["x-gtxn-id"]), (b"a=1", "b", "GTID-1"))
+
+    def test_by_the_reactor_where_nobody_is_connected(self) -> None:
+        self.serve(place=B, name="b.example")
+        self.assertEqual(self.wait(uri="http://b.example/"), (200, False))
+
+    def test_by_the_reactor_where_something_is_to_be_found_out(self) -> None:
+        self.serve(place=B, name="b.example")
+        self.ask("@two/")
+        self.assertEqual(self.wait(uri="@two/"), (200, False), "a cluster")
+        self.assertEqual(self.wait(auth=("user", "secret")), (200, False), "credentials")
+        self.assertEqual(self.wait("post", "http://a.example/", b"x" * (ONE_WRITE + 1)), (200, False), "long content")
+
+    def test_the_cache_comes_first(self) -> None:
+        self.ask().response().cache(60)
+        self.seen.clear()
+        self.assertEqual(self.wait(uri="http://a.example/other"), (200, True), "no business of others")
+        self.network.wait(61)
+        self.ask("http://a.example/other")
+        self.assertEqual(self.wait(), (200, False), "others may ask the same, since it was kept before")
+        self.assertEqual(self.wait(use_cache=False), (200, True), "not whoever wants it for itself")
+
+    def test_a_dead_connection(self) -> None:
+        """The thread sends; nobody is there any more: it is asked anew, as after any connection that was idle."""
+        self.network.backends[0].transport.loseConnection()
+        self.assertEqual(self.wait(), (200, True))
+        self.assertEqual((len(self.seen), len(self.network.links)), (1, 2))
+
+    def test_it_redirects(self) -> None:
+        self.serve(lambda backend, message: b"2", B, "b.example")
+
+        def handler(backend: Backend, message: Message) -> bytes:
+            return answer(b"", "Location: http://b.example/", status="302 Found")
+
+        for backend in self.network.backends:
+            backend.handler = handler
+        self.assertEqual(self.wait(), (200, True))
+        self.assertEqual(len(self.network.links), 2)
+
+    def test_the_server_stops(self) -> None:
+        """What was sent is not the reactor's yet when all is closed."""
+        self.caller.threads.reactor = False
+        handle = Verb(self.caller, "get")("http://a.example/")
+        handle._operation.send_early(lambda: None)
+        self.caller.asker.close()
+        self.network.flush()
+        self.assertEqual((handle.response().status_code, self.network.open), (702, 0))
+
+    def test_not_when_it_has_stopped(self) -> None:
+        self.caller.asker.close()
+        self.assertEqual(self.wait(), (702, False))
 
 
 class OneServerTests(AskingTestCase):

@@ -15,10 +15,10 @@ from skitai.errors import BadAnswer, ConnectFailed, RequestError
 from skitai.testing.clock import Reactor
 from skitai.testing.pump import BytePump
 from skitai.testing.transport import CLIENT_ADDRESS, SERVER_ADDRESS, MemoryTransport
-from skitai.was.connection import LINGER, ONE_WRITE, Connection
+from skitai.was.connection import JUST_FREE, LINGER, Connection
 from skitai.was.http1 import AnswerLimits, Head
 from skitai.was.outbox import CLOSELY, Outbox
-from skitai.was.outgoing import Outgoing, build
+from skitai.was.outgoing import ONE_WRITE, Outgoing, build
 from skitai.was.payloads import BytesPayload
 from skitai.was.url import read_url
 from tests.was.backends import OK
@@ -193,6 +193,123 @@ class AnswerTests(Case):
         self.pump.send(b"nonsense\r\n\r\n")
         self.assertIsInstance(self.failure(), BadAnswer)
         self.assertTrue(self.pump.client.lost)
+
+
+class EarlyTests(Case):
+    """A thread sends; the reactor hears of it later, from the thread or from the server."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.connection.expires = 100.0
+        self.recorder.told.clear()
+        self.begun = 0
+
+    def begin(self) -> None:
+        self.begun += 1
+        self.assertTrue(self.connection.adopt(GET, self.recorder))
+
+    def send(self, outgoing: Outgoing = GET, extra: tuple[tuple[bytes, bytes], ...] = ()) -> bytes:
+        self.connection.send_early(outgoing, extra, self.begin)
+        return bytes(self.pump.server_transport.wire)
+
+    def test_the_answer_after_it_was_adopted(self) -> None:
+        self.assertTrue(self.send(extra=((b"x-a", b"1"),)).startswith(b"GET / HTTP/1.1\r\nHost: a.example\r\n"))
+        self.assertFalse(self.connection.usable)
+        self.begin()
+        self.pump.send(OK)
+        self.assertEqual(self.recorder.told, [("head", 200), ("data", b"ok"), "free", "end"])
+        self.assertTrue(self.connection.usable)
+
+    def test_the_answer_before(self) -> None:
+        self.send()
+        self.pump.send(OK)
+        self.assertEqual((self.begun, self.recorder.told), (1, [("head", 200), ("data", b"ok"), "free", "end"]))
+        self.assertFalse(self.connection.adopt(GET, self.recorder), "not a second time")
+
+    def test_content_goes_with_it(self) -> None:
+        outgoing = Outgoing("POST", URL, payload=BytesPayload(b"x=1"))
+        self.assertTrue(self.send(outgoing).endswith(b"Content-Length: 3\r\n\r\nx=1"))
+
+    def test_what_the_kernel_does_not_take_follows(self) -> None:
+        content = b"x" * ONE_WRITE
+        self.assertEqual(len(self.send(Outgoing("PUT", URL, payload=BytesPayload(content)))), ONE_WRITE)
+        self.assertTrue(self.connection.adopt(GET, self.recorder))
+        self.pump.flush()
+        self.assertTrue(self.server.take().endswith(b"\r\n\r\n" + content))
+        self.pump.send(OK)
+        self.assertTrue(self.connection.usable, "all of it was sent")
+
+    def test_an_answer_before_all_was_sent_ends_the_connection(self) -> None:
+        self.send(Outgoing("PUT", URL, payload=BytesPayload(b"x" * ONE_WRITE)))
+        self.connection.dataReceived(OK)
+        self.assertEqual(self.recorder.told, [("head", 200), ("data", b"ok"), "end"])
+        self.assertFalse(self.connection.usable)
+        self.pump.flush()
+
+    def test_lost_before_it_was_adopted(self) -> None:
+        self.send()
+        self.pump.close()
+        self.assertEqual((self.begun, self.recorder.told[0]), (1, "gone"))
+        self.assertEqual((self.failure().sent, self.failure().answered), (True, False))
+
+    def test_nobody_adopts_it(self) -> None:
+        """What began it has failed; the connection is of no use."""
+        self.connection.send_early(GET, (), lambda: None)
+        self.pump.send(OK)
+        self.assertEqual(self.recorder.told, ["gone"])
+
+    def test_given_up_before_it_was_adopted(self) -> None:
+        self.send()
+        self.connection.abort()
+        self.pump.flush()
+        self.assertEqual((self.begun, self.recorder.told), (0, ["gone"]))
+
+    def test_not_over_one_that_has_ended(self) -> None:
+        self.pump.close()
+        self.assertEqual(self.send(), b"")
+        self.assertFalse(self.connection.adopt(GET, self.recorder))
+
+    def test_not_over_one_that_may_be_closed_by_now(self) -> None:
+        self.connection.expires = 0.0
+        self.assertEqual(self.send(), b"")
+
+    def test_not_over_one_that_takes_nothing(self) -> None:
+        self.pump.server_transport.writeSomeData = lambda data: ConnectionLost()  # type: ignore[method-assign]
+        self.assertEqual(self.send(), b"")
+        self.assertFalse(self.connection.adopt(GET, self.recorder))
+
+    def test_not_after_the_server_has_said_something(self) -> None:
+        """The thread has taken the connection, but not sent yet when that comes."""
+        self.pump.send(OK)
+        self.assertEqual(self.send(), b"")
+        self.assertEqual(self.recorder.told, ["gone"])
+
+    def test_the_kernel_is_asked_where_a_request_must_not_be_sent_twice(self) -> None:
+        alive: list[bool] = []
+        self.connection.alive = lambda: bool(alive)  # type: ignore[method-assign]
+        self.assertEqual(self.send(Outgoing("POST", URL)), b"", "it is dead")
+        alive.append(True)
+        self.assertNotEqual(self.send(Outgoing("POST", URL)), b"")
+
+    def test_the_kernel_is_asked_about_one_that_is_idle_for_a_while(self) -> None:
+        self.connection.alive = lambda: False  # type: ignore[method-assign]
+        self.reactor.advance(JUST_FREE)
+        self.assertEqual(self.send(), b"")
+
+    def test_a_field_that_can_not_be_sent(self) -> None:
+        self.assertEqual(self.send(extra=((b"x-a", b"1\r\nX-B: 2"),)), b"")
+        self.assertTrue(self.connection.usable)
+
+    def test_not_over_tls(self) -> None:
+        self.assertTrue(self.connection.is_direct)
+        self.recorder.told.clear()
+        secure: Any = SimpleNamespace(check=lambda handle: True, describe=str)
+        connection = Connection(self.recorder, secure, AnswerLimits(), self.reactor, Outbox(self.reactor))
+        transport: Any = BytePump(connection, reactor=self.reactor).server_transport
+        transport.getHandle = lambda: None
+        connection.handshakeCompleted()
+        self.assertEqual(self.recorder.told, ["ready"])
+        self.assertFalse(connection.is_direct)
 
 
 class EndTests(Case):

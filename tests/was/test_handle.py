@@ -156,6 +156,71 @@ class WaitTests(HandleTestCase):
         self.assertEqual(called[0].data, 1)
 
 
+class EarlyTests(HandleTestCase):
+    """A thread that waits sends the request itself, where the reactor has not come to it."""
+
+    def test_who_waits_sends(self) -> None:
+        handle = self.make()
+        self.threads.meanwhile = self.asked.end
+        self.assertEqual(handle.getwait().status, 3)
+        self.assertEqual((len(self.asked.early), self.asked.started), (1, 1))
+
+    def test_not_what_the_reactor_has_begun(self) -> None:
+        handle = self.make()
+        self.clock.advance(0)
+        self.threads.meanwhile = self.asked.end
+        handle.getwait()
+        self.assertEqual((len(self.asked.early), self.asked.started), (0, 1))
+
+    def test_the_server_may_be_heard_of_before_the_reactor_comes_to_it(self) -> None:
+        handle = self.make()
+
+        def send(begin: Any) -> None:
+            self.threads.in_reactor_call(begin)
+            self.asked.end()
+
+        self.asked.send_early = send  # type: ignore[method-assign]
+        self.assertEqual(handle.getwait().status, 3)
+        self.clock.advance(0)
+        self.assertEqual(self.asked.started, 1)
+
+    def test_not_what_is_to_be_kept(self) -> None:
+        """Others may have asked the same, which only the reactor knows."""
+        for seconds, early in ((60, 0), (0, 1)):
+            asked = Asked()
+            handle = self.make(asked).cache(seconds)
+            self.threads.meanwhile = asked.end
+            handle.getwait()
+            self.assertEqual((len(asked.early), asked.started), (early, 1))
+
+    def test_not_what_was_given_up(self) -> None:
+        handle = self.make()
+        handle.cancel()
+        self.assertEqual(handle.getwait().status_code, 702)
+        self.assertEqual((len(self.asked.early), self.asked.started), (0, 0))
+
+    def test_not_when_the_time_is_over(self) -> None:
+        handle = self.make()
+        self.threads.meanwhile = lambda: self.clock.advance(0)
+        handle.getwait(0)
+        self.assertEqual(self.asked.early, [])
+
+    def test_given_up_before_the_reactor_comes_to_it(self) -> None:
+        """What the thread has sent must not stay: the operation is told."""
+        handle = self.make()
+        self.asked.send_early = lambda begin: handle._expire(3)  # type: ignore[method-assign]
+        handle.getwait()
+        self.clock.advance(0)
+        self.assertEqual((self.asked.started, self.asked.cancelled), (0, [True, False]))
+
+    def test_once_however_many_threads_wait(self) -> None:
+        handle = self.make()
+        self.threads.meanwhile = lambda: self.clock.advance(3)
+        handle.getwait()
+        handle.getwait()
+        self.assertEqual((len(self.asked.early), self.asked.started), (1, 1))
+
+
 class CancelTests(HandleTestCase):
     def test_from_a_thread(self) -> None:
         handle = self.make()

@@ -9,11 +9,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from skitai.errors import ConnectFailed, NameNotFound, RequestError
 from skitai.was.connecting import NEXT_ADDRESS, Dialer
+from skitai.was.connection import JUST_FREE
 from skitai.was.http1 import Head
 from skitai.was.limits import ClientSettings, Target
 from skitai.was.names import MAX_LOOKUPS
 from skitai.was.outgoing import Outgoing
-from skitai.was.pool import JUST_FREE, Pool
+from skitai.was.pool import Pool
 from skitai.was.url import read_url
 from tests.was.backends import HANGS, OK, Backend, Message, Network, answer
 from tests.was.test_names import Seeker
@@ -483,6 +484,34 @@ class IdleTests(Case):
 
     def lost(self) -> list[Any]:
         return [link.server_transport.protocol for link in self.network.links if link.server_transport.disconnected]
+
+    def test_one_that_a_thread_has_taken(self) -> None:
+        """It is nobody else's: not closed, neither for being idle nor with the pool, until it comes back."""
+        self.network.serve(lambda backend, message: OK)
+        pool = self.pool(keep_alive_timeout=10.0)
+        self.visit(pool)
+        taken = pool.take()
+        assert taken is not None
+        self.assertIsNone(pool.take())
+        self.network.wait(20)
+        pool.close()
+        self.network.flush()
+        self.assertEqual((pool.counts["open"], self.network.open, self.emptied), (1, 1, []))
+        pool.free(taken)
+        self.network.flush()
+        self.assertEqual((self.network.open, self.emptied), (0, [pool]))
+
+    def test_one_that_a_thread_takes_meanwhile(self) -> None:
+        """The reactor has seen it among the idle ones, and would close it."""
+        self.network.serve(lambda backend, message: OK)
+        pool = self.pool(max_connections=1)
+        self.visit(pool)
+        taken = pool.take()
+        assert taken is not None
+        self.assertFalse(pool._take_out(taken))
+        pool._keep(taken)
+        self.assertTrue(pool._take_out(taken))
+        pool._keep(taken)
 
     def test_none_are_kept(self) -> None:
         self.network.serve(lambda backend, message: OK)

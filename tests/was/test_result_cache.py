@@ -135,6 +135,17 @@ class KeepTests(CacheTests):
         self.assertFalse(self.cache.keep(KEY, "new", 5 * 1024 * 1024 + 1, 60))
         self.assertIs(self.cache.peek(KEY), None)
 
+    def test_apart(self) -> None:
+        self.assertTrue(self.cache.is_apart(KEY))
+        self.cache.keep(KEY, "a", 1, 1)
+        self.assertFalse(self.cache.is_apart(KEY))
+        self.clock.advance(2)
+        self.assertFalse(self.cache.is_apart(KEY), "it was kept")
+        self.assertTrue(self.cache.is_apart(b"other"))
+        self.join(b"other", share=True)
+        self.assertFalse(self.cache.is_apart(b"other"), "it is on its way")
+        self.assertFalse(ResultCache(SlowStore(self.clock.seconds)).is_apart(KEY), "others may have it")
+
     def test_in_use(self) -> None:
         """Requests need no key before something was kept; with a shared store others may have kept it."""
         self.assertFalse(self.cache.in_use)

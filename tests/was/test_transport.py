@@ -1,0 +1,120 @@
+"""``skitai.was.transport``: a thread may send over a connection of the reactor's, and never over somebody else's."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred, inlineCallbacks
+from twisted.internet.protocol import ClientFactory, Protocol, connectionDone
+from twisted.internet.testing import MemoryReactorClock
+from twisted.internet.threads import deferToThread
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+
+from skitai.was.transport import DirectClient, connect
+from tests.was.backends import RealServer
+
+
+class Ours(Protocol):
+    """The client's end."""
+
+    def __init__(self) -> None:
+        self.made: Deferred[DirectClient] = Deferred()
+        self.lost: Deferred[None] = Deferred()
+
+    def connectionMade(self) -> None:
+        transport: Any = self.transport
+        self.made.callback(transport)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.lost.callback(None)
+
+
+class Theirs(Protocol):
+    """The server's end: sends back what it gets, and remembers that."""
+
+    def __init__(self, received: bytearray, heard: list[Deferred[None]]) -> None:
+        self._received = received
+        self._heard = heard
+
+    def dataReceived(self, data: bytes) -> None:
+        self._received.extend(data)
+        self._heard.pop(0).callback(None)
+
+
+class SendTests(TestCase):
+    def setUp(self) -> Deferred[Any]:
+        self.received = bytearray()
+        self.heard: list[Deferred[None]] = []
+        server = RealServer(reactor, lambda: Theirs(self.received, self.heard))
+        self.addCleanup(server.stop)
+        self.ours = ours = Ours()
+        factory = ClientFactory()
+        factory.noisy = False
+        factory.buildProtocol = lambda address: ours  # type: ignore[method-assign, assignment]
+        self.connector = connect(reactor, "127.0.0.1", server.number, factory)
+        self.addCleanup(lambda: ours.lost)
+        self.addCleanup(self.connector.disconnect)
+        return ours.made.addCallback(self._made)
+
+    def _made(self, transport: DirectClient) -> None:
+        self.transport = transport
+
+    def send(self, data: bytes) -> int:
+        with self.transport.lock:
+            return self.transport.send_now(data)
+
+    @inlineCallbacks
+    def test_by_another_thread(self) -> Any:
+        heard: Deferred[None] = Deferred()
+        self.heard.append(heard)
+        sent = yield deferToThread(self.send, b"hello")
+        yield heard
+        self.assertEqual((sent, bytes(self.received)), (5, b"hello"))
+
+    @inlineCallbacks
+    def test_what_the_kernel_does_not_take(self) -> Any:
+        self.heard += [Deferred() for _ in range(1000)]
+        self.assertGreater(self.send(b"x" * (1 << 24)), 0)
+        self.assertEqual(self.send(b"x" * (1 << 24)), 0, "it is full")
+        self.transport.abortConnection()
+        yield self.ours.lost
+
+    @inlineCallbacks
+    def test_nothing_once_it_is_closed(self) -> Any:
+        self.transport.abortConnection()
+        yield self.ours.lost
+        self.assertEqual(self.send(b"hello"), 0)
+
+    @inlineCallbacks
+    def test_it_is_not_closed_while_a_thread_sends(self) -> Any:
+        """The reactor, too, waits for the lock."""
+        sending, closing = threading.Event(), threading.Event()
+
+        def hold() -> list[bool]:
+            with self.transport.lock:
+                sending.set()
+                closing.wait(10)
+                return [self.ours.lost.called, self.transport.socket.fileno() >= 0]
+
+        lost = self.transport.connectionLost
+
+        def connection_lost(reason: Failure) -> None:
+            closing.set()
+            lost(reason)
+
+        self.transport.connectionLost = connection_lost  # type: ignore[method-assign]
+        held = deferToThread(hold)
+        yield deferToThread(sending.wait, 10)
+        self.transport.abortConnection()
+        yield self.ours.lost
+        self.assertEqual((yield held), [False, True])
+
+
+class OtherReactorTests(SynchronousTestCase):
+    def test_connects_in_its_own_way(self) -> None:
+        memory: Any = MemoryReactorClock()  # type: ignore[no-untyped-call]
+        connect(memory, "192.0.2.1", 80, ClientFactory())
+        self.assertEqual([attempt[:2] for attempt in memory.tcpClients], [("192.0.2.1", 80)])
