@@ -67,7 +67,8 @@ class Process:
             self._popen = subprocess.Popen(
                 command,
                 cwd=directory,
-                env={**os.environ, **environment},
+                # Modules are compiled once, as where a server is installed; those of the peers are already.
+                env={**os.environ, "PYTHONDONTWRITEBYTECODE": "", **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
