@@ -3,8 +3,7 @@
 These are the utilities of ``was`` by these names, shared by Saddle and by ``skitai.was``. How a value is written in
 XML-RPC is in ``xmlwriter``, what is read and what is refused in ``xmlreader``.
 
-It must not know who asks, nor import protobuf: a message has the two methods it needs. Of XML-RPC it knows nothing
-before that is asked for, since many servers never need it.
+It must not know who asks, nor import protobuf: a message has the two methods it needs.
 
 Layer 0. Thread: any.
 """
@@ -14,6 +13,9 @@ from __future__ import annotations
 import json
 from datetime import date, datetime, time
 from typing import Any, Final, NoReturn, Protocol, TypeVar
+
+from skitai.xmlreader import read_xmlrpc
+from skitai.xmlwriter import common_form, dump_value
 
 
 def tojson(value: Any) -> str:
@@ -52,8 +54,6 @@ def _json_form(value: object) -> object:
         raise TypeError("bytes have no form in JSON: decode them to a text, or write them in base64")
     if isinstance(value, datetime | date | time):
         return value.isoformat()
-    from skitai.xmlwriter import common_form
-
     return common_form(value, "JSON")
 
 
@@ -77,8 +77,6 @@ def toxml(object: Any, usedatetime: int = 0) -> str:
         TypeError: A value has no form in XML-RPC.
         ValueError: It is out of bounds, holds itself, or characters that XML can not.
     """
-    from skitai.xmlwriter import dump_value
-
     values = object if type(object) is tuple else (object,)
     return f"<params>{''.join([f'<param>{dump_value(value)}</param>' for value in values])}</params>"
 
@@ -97,8 +95,6 @@ def fromxml(string: str | bytes, usedatetime: int = 0) -> Any:
         ValueError: It is no document of XML-RPC (``XMLError``).
         xmlrpc.client.Fault: It is the answer of a call that failed.
     """
-    from skitai.xmlreader import read_xmlrpc
-
     message = read_xmlrpc(string, bool(usedatetime))
     if message.fault is not None:
         raise message.fault

@@ -15,7 +15,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -29,17 +28,18 @@ from skitai.errors import ConfigError
 from skitai.lifecycle import Lifecycle
 from skitai.mounting import entering
 from skitai.values import Secret
-from skitai.was.bridge import Bridge, Workers
+from skitai.was.bridge import Workers
 from skitai.was.context import Was, attach, detach, registry
 from skitai.was.coroutines import Runtime
 from skitai.was.loggers import Loggers, OpenLog
+from skitai.was.result import Response
 from skitai.was.wasc import Wasc
 
 if TYPE_CHECKING:
     from skitai.aliases import Alias
     from skitai.apps import Mounted
     from skitai.was.asking import Asker
-    from skitai.was.result import Response
+    from skitai.was.bridge import Bridge
     from skitai.was.result_store import MemoryStore
     from skitai.web.exchange import Exchange
 
@@ -130,13 +130,11 @@ class Host:
         self._asker: Asker | None = None
         self._threads: Bridge | None = None
         self._store: MemoryStore[Response] | None = None
-        self._make: Callable[[], tuple[Asker, MemoryStore[Response]]] | None = None
         self._settings = settings
         self._workers = workers
         self._runtime = runtime
         self._stop = stop
         self._lock = threading.Lock()
-        self._asker_lock = threading.Lock()
         self._course = _Course.RUNNING
         self.can_restart = False
         self.restart_is_off: Callable[[], object] = lambda: None
@@ -151,9 +149,6 @@ class Host:
     ) -> None:
         """Be ready to make requests.
 
-        What makes them is imported and made now where there are aliases, else with the first one: it takes as long as
-        half of everything else that a start does.
-
         Args:
             reactor: Makes connections.
             aliases: The clusters.
@@ -163,34 +158,35 @@ class Host:
         Raises:
             ConfigError: Certificates of an alias can not be used.
         """
+        from skitai.was.asking import Asker
+        from skitai.was.bridge import Bridge
+        from skitai.was.client import HTTPClient
+        from skitai.was.cluster import Clusters
+        from skitai.was.limits import ClientSettings
+        from skitai.was.result_cache import MAX_KNOWN, ResultCache
+        from skitai.was.result_store import DEFAULT_ENTRIES, MemoryStore
+
         aliases = list(aliases)
         for alias in aliases:
             _check_trust(alias)
+        settings = self._settings
+        entries = DEFAULT_ENTRIES if max_results is None else max_results
+        self._store = store = MemoryStore[Response](entries, now)
+        client = HTTPClient(reactor, ClientSettings(max_connections=settings.max_server_connections), reactor)
         self._threads = Bridge(self._workers, reactor, now)
-        self._make = partial(_make_asker, reactor, self._settings, aliases, max_results, now)
-        if aliases:
-            self._asker, self._store = self._make()
+        cache = ResultCache(store, now, max(entries, MAX_KNOWN))
+        self._asker = Asker(client, Clusters(aliases), cache, reactor, settings.max_response_size)
 
     @property
     def asker(self) -> Asker:
-        """What makes requests. Thread: any.
+        """What makes requests.
 
         Raises:
             RuntimeError: ``open`` was not called.
         """
         if self._asker is None:
-            with self._asker_lock:
-                if self._asker is None:
-                    self._asker, self._store = self._first_asker()
-        return self._asker
-
-    def _first_asker(self) -> tuple[Asker, MemoryStore[Response]]:
-        threads, make = self._threads, self._make
-        if threads is None or make is None:
             raise RuntimeError("requests can be made when the server has started")
-        asker, store = make()
-        asker.closed = threads.closed
-        return asker, store
+        return self._asker
 
     @property
     def threads(self) -> Bridge:
@@ -238,9 +234,8 @@ class Host:
 
     def release(self) -> None:
         """End all requests that are on their way, so that no thread waits for one any more. Thread: reactor."""
-        if self._threads is not None:
+        if self._asker is not None and self._threads is not None:
             self._threads.close()  # first: who is told that its request has ended is not to wait for another one
-        if self._asker is not None:
             self._asker.close()
 
     def start(self) -> None:
@@ -372,24 +367,6 @@ def reactor_stopper(reactor: Any) -> Callable[[], None]:
             pass  # it stops already
 
     return lambda: reactor.callWhenRunning(_stop)
-
-
-def _make_asker(
-    reactor: Any, settings: Settings, aliases: Iterable[Alias], max_results: int | None, now: Callable[[], float]
-) -> tuple[Asker, MemoryStore[Response]]:
-    """Return what makes requests, and where results are kept. Thread: any."""
-    from skitai.was.asking import Asker
-    from skitai.was.client import HTTPClient
-    from skitai.was.cluster import Clusters
-    from skitai.was.limits import ClientSettings
-    from skitai.was.result_cache import MAX_KNOWN, ResultCache
-    from skitai.was.result_store import DEFAULT_ENTRIES, MemoryStore
-
-    entries = DEFAULT_ENTRIES if max_results is None else max_results
-    store: MemoryStore[Response] = MemoryStore(entries, now)
-    client = HTTPClient(reactor, ClientSettings(max_connections=settings.max_server_connections), reactor)
-    cache: ResultCache[Response] = ResultCache(store, now, max(entries, MAX_KNOWN))
-    return Asker(client, Clusters(aliases), cache, reactor, settings.max_response_size), store
 
 
 def _check_trust(alias: Alias) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -284,34 +283,6 @@ class RequestTests(SynchronousTestCase):
         network.wait(0)
         self.assertEqual(heard, [200, "second"])
         self.assertIn("hooks that run when the server starts or stops are called in it, too", faults[0])
-
-    def test_what_makes_requests_comes_with_the_first_or_with_aliases(self) -> None:
-        network = Network()
-        network.serve(lambda backend, message: OK)
-        host = self.host(network)
-        self.assertEqual((host.facts()["Server"]["Results kept"], host.under_way, host.lookups), (None, 0, 0))
-        handle = was.get("http://a.example/")
-        network.wait(0)
-        self.assertEqual((handle.response().status_code, host.facts()["Server"]["Results kept"]), (200, 0))
-        self.assertIs(host.asker, host.asker)
-        fault = make_alias("@c", "http", ["a.example/x?y"], {})
-        self.assertRaises(ConfigError, self.host, network, fault)
-        self.assertEqual(len(list(self.host(network, make_alias("@c", "http", "a.example", {})).asker.clusters)), 1)
-
-    def test_one_for_all_threads_that_ask_first(self) -> None:
-        host = self.host(Network())
-        made: list[Any] = []
-        threads = [threading.Thread(target=lambda: made.append(host.asker)) for _ in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        self.assertEqual([asker is host.asker for asker in made], [True] * 8)
-
-    def test_the_first_when_all_has_ended(self) -> None:
-        host = self.host(Network())
-        host.release()
-        self.assertEqual(was.get("http://a.example/").response().status_code, 702)
 
     def test_before_the_server_is_there_and_after(self) -> None:
         self.patch(context, "_servers", [])  # other tests may have left some

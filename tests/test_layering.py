@@ -65,7 +65,7 @@ CLOCKS = {
 
 STATED_LAYER = re.compile(r"\bLayer ([0-9A-Z])\b")
 
-HEAVY = ("autobahn", "chameleon", "h2", "jinja2", "sqlite3", "twisted.web", "skitai.was.calls", "skitai.xmlwriter")
+HEAVY = ("autobahn", "chameleon", "h2", "jinja2", "sqlite3", "twisted.web")
 """What neither ``import skitai`` nor a plain server may load: it is imported by what needs it, when it does."""
 
 

@@ -41,7 +41,8 @@ class MemoryTransport(FileDescriptor):
         wire: Bytes on their way to the other end.
         ended: Whether the other end sees the end of the stream after ``wire``.
         aborted: Whether the other end sees a reset.
-        lock: Held while ``send_now`` is called.
+        lock: Held while ``is_quiet`` and ``send_now`` are called.
+        heard: Whether anything has come since the protocol took this back.
     """
 
     def __init__(self, protocol: IProtocol, reactor: Reactor, host: IPv4Address, peer: IPv4Address) -> None:
@@ -51,6 +52,7 @@ class MemoryTransport(FileDescriptor):
         self.ended = False
         self.aborted = False
         self.lock = threading.Lock()
+        self.heard = False
         self._host = host
         self._peer = peer
         self._read_ended = False
@@ -69,8 +71,12 @@ class MemoryTransport(FileDescriptor):
         self.wire += taken
         return len(taken)
 
+    def is_quiet(self, sure: bool) -> bool:
+        """Tell whether the other end can still be talked to, for threads: what it has sent, the protocol has."""
+        return not self.disconnected and not self.heard
+
     def send_now(self, data: bytes) -> int:
-        """Put on the wire what it has room for, past what waits, as threads may (``skitai.was.transport``)."""
+        """Put on the wire what it has room for, past what waits, as threads may (``skitai.was.direct_client``)."""
         sent = 0 if self.disconnected else self.writeSomeData(data)
         return sent if isinstance(sent, int) else 0
 
@@ -89,6 +95,7 @@ class MemoryTransport(FileDescriptor):
 
     def deliver(self, data: bytes) -> None:
         """Hand bytes from the other end to the protocol."""
+        self.heard = True
         self.protocol.dataReceived(data)
 
     def deliver_end(self, reset: bool) -> bool:

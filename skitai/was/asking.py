@@ -153,7 +153,7 @@ class HTTPOperation:
         self._key: bytes | None = _UNKNOWN
         self._shared = False
 
-    # -- see ``skitai.was.operation.Operation``
+    # -- see ``skitai.was.interfaces.Operation``
 
     def peek(self) -> Response | None:
         """Return a result that is kept and at hand. Thread: any."""
@@ -167,7 +167,7 @@ class HTTPOperation:
     def send_early(self, begin: Callable[[], object]) -> None:
         """Send it by this thread where a server is asked that is connected, and nobody can have the answer too."""
         asker, question = self._asker, self._question
-        if asker.closed or not isinstance(self._place, Server):
+        if not isinstance(self._place, Server):
             return
         if question.use_cache and asker.cache.in_use:
             key = self.key()
@@ -187,6 +187,8 @@ class HTTPOperation:
             return
         if self._early is not None:
             self._ask()
+            if self._shared:  # somebody has said so meanwhile
+                self.share()
             return
         key = self.key() if self._question.use_cache and (self._shared or asker.cache.in_use) else None
         if key is None:

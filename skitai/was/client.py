@@ -100,8 +100,6 @@ class HTTPClient:
             transfer.start(trust, early)
         else:
             transfer.cancel()
-            if early is not None:
-                early.abort()
         transfer.returned = True
         return transfer
 

@@ -26,12 +26,12 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 
 from skitai.errors import ConfigError, ConnectFailed, NameNotFound, RequestError
-from skitai.was import roles
+from skitai.was import interfaces
 from skitai.was.connection import Connection
+from skitai.was.direct_client import connect
 from skitai.was.limits import ClientSettings, Target, is_address
 from skitai.was.names import Names
 from skitai.was.outbox import Outbox
-from skitai.was.transport import connect
 
 if TYPE_CHECKING:
     from skitai.was.tls import Handshake  # OpenSSL is imported where it is needed
@@ -61,7 +61,7 @@ class ClientReactor(Protocol):
         """Connect."""
 
 
-class Owner(roles.Owner, Protocol):
+class Owner(interfaces.Owner, Protocol):
     """Who wants the connection; it becomes the owner of the connection, too."""
 
     def connected(self, attempt: Attempt, connection: Connection) -> None:

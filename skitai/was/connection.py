@@ -36,16 +36,16 @@ from zope.interface import implementer
 
 from skitai.errors import BadAnswer, ConnectFailed, RequestError
 from skitai.was.http1 import AnswerLimits, ResponseReader, encode_head
+from skitai.was.interfaces import Handshake, Opener, Owner, Sink
 from skitai.was.outbox import Clock, Outbox
 from skitai.was.outgoing import Outgoing, content_at_once
-from skitai.was.roles import Handshake, Opener, Owner, Sink
 
 LINGER: Final = 2.0
 """Seconds that a server has to agree to the end of TLS."""
 
 JUST_FREE: Final = 0.01
 """Seconds for which an idle connection is taken to be alive without asking the kernel, which takes 4 us. The reactor
-has heard of what is older, unless its turn takes longer than that."""
+has heard of what is older, or is just reading it, unless its turn takes longer than that."""
 
 
 class _State(enum.Enum):
@@ -102,7 +102,7 @@ class Connection(TwistedProtocol):
         self._queued = False
         self._lock: Any = None  # of the transport, where threads can send over it
         self._begin: Callable[[], object] | None = None
-        self._rest = b""
+        self._rest: bytes | None = None
         self._known = False  # what the server says of itself
         self._linger: IDelayedCall | None = None
         self.owner: Owner | None = None
@@ -156,18 +156,12 @@ class Connection(TwistedProtocol):
         """Whether the connection can take a request, as far as is known here."""
         return self._state is _IDLE
 
-    def is_fit(self, now: float, sure: bool = False) -> bool:
-        """Return whether an idle connection can take a request.
+    def is_fit(self, now: float) -> bool:
+        """Return whether an idle connection can take a request."""
+        return self.usable and self.expires > now and (self._just_free(now) or self.alive())
 
-        Args:
-            now: The time of the clock.
-            sure: Whether the kernel is asked in any case.
-
-        Thread: reactor; any that holds the lock.
-        """
-        if self._state is not _IDLE or self.expires <= now:
-            return False
-        return (not sure and now - self.idle_since < JUST_FREE) or self.alive()
+    def _just_free(self, now: float) -> bool:
+        return now - self.idle_since < JUST_FREE
 
     @property
     def answered(self) -> bool:
@@ -180,11 +174,10 @@ class Connection(TwistedProtocol):
         The reactor knows in its next turn only, which is too late for a request that must not be sent twice. With TLS
         the end of a connection is some bytes, too; should they be a session ticket, a new connection does no harm.
         """
-        socket = self._socket
-        if self._state is _CLOSED or socket is None:
+        if self._state is _CLOSED or self._socket is None:
             return self._state is not _CLOSED
         try:
-            socket.recv(1, MSG_PEEK)
+            self._socket.recv(1, MSG_PEEK)
         except BlockingIOError:
             return True
         except OSError:
@@ -237,25 +230,31 @@ class Connection(TwistedProtocol):
             message = encode_head(outgoing, extra) + (content_at_once(outgoing) or b"")
         except ValueError:  # whoever adopts it begins anew, and is told then
             return
+        transport = self.transport
         with self._lock:
-            if self.is_fit(self._clock.seconds(), outgoing.method not in ("GET", "HEAD")):
-                sent = self.transport.send_now(message)
-                if sent:
-                    self.sent = True
-                    self._rest = message[sent:]
-                    self._begin = begin
-                    self._state = _AHEAD
+            now = self._clock.seconds()
+            sure = outgoing.method not in ("GET", "HEAD") or not self._just_free(now)
+            if not self.usable or self.expires <= now or not transport.is_quiet(sure):
+                return
+            # First: a thread may be interrupted behind each step, and what was sent must not be sent again.
+            self.sent, self._rest, self._begin, self._state = True, None, begin, _AHEAD
+            count = transport.send_now(message)
+            if count:
+                self._rest = message[count:]
+            else:
+                self._state, self._begin = _IDLE, None
 
     def adopt(self, outgoing: Outgoing, sink: Sink) -> bool:
         """Go on with what a thread has sent; return False where it has not, and the connection is of no use."""
         if self._state is not _AHEAD:
             return False
-        rest, self._rest = self._rest, b""
-        self._begin = None
+        rest, self._begin = self._rest, None
         self._reader.expect(outgoing.method)
         self._state = _BUSY
         self._sink = sink
-        if rest:
+        if rest is None:  # nobody knows how much has left
+            self.transport.abortConnection()
+        elif rest:
             self._queued = True
             self.transport.write(rest)
         return True
@@ -264,10 +263,10 @@ class Connection(TwistedProtocol):
         """The server is heard of while the reactor has asked nothing; return the sink if a thread has."""
         if self._lock is not None:
             with self._lock:
-                ahead = self._state is _AHEAD
+                begin = self._begin
                 self.expires = -inf  # a thread that is about to send does not any more
-            if ahead and self._begin is not None:
-                self._begin()
+            if begin is not None:
+                begin()
         return self._sink
 
     def transmit(self, data: bytes) -> bool:
@@ -387,6 +386,8 @@ class Connection(TwistedProtocol):
             self.abort()  # answered before all was sent: the server may never read the rest
         else:
             self._state = _IDLE
+            if self._lock is not None:
+                self.transport.heard = False  # whatever is read from now on was not asked for
             if reusable and self.owner is not None:
                 self.owner.free(self)
             else:

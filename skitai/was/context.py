@@ -27,8 +27,9 @@ from twisted.logger import Logger, LogLevel
 from skitai import formats
 from skitai.errors import NotAvailable
 from skitai.registry import Registry
+from skitai.was.calls import Verb
 from skitai.was.loggers import current_traceback, leveled
-from skitai.was.verbs import NAMES
+from skitai.was.outgoing import VERBS
 from skitai.web.events import HeaderList
 from skitai.web.exchange import Exchange
 from skitai.web.transaction import child_headers, gtxn_of, handed_on, ltxn_of
@@ -36,7 +37,7 @@ from skitai.web.transaction import child_headers, gtxn_of, handed_on, ltxn_of
 if TYPE_CHECKING:
     from skitai.was.asking import Asker
     from skitai.was.bridge import Threads
-    from skitai.was.calls import RemoteCalls, Verb
+    from skitai.was.calls import RemoteCalls
     from skitai.was.coroutines import Runtime
     from skitai.was.gathering import Gathering, MapHandle
     from skitai.was.handle import Handle
@@ -271,7 +272,7 @@ class Outside:
         """Return what is registered by a name that is not our own."""
         if name in REQUEST_BOUND:
             raise RuntimeError(f"was.{name} needs a request: it can be used only by code that is answering one")
-        return _verb(self, name) if name in NAMES else shared(name)
+        return Verb(self, name) if name in VERBS else shared(name)
 
 
 class Was(Outside):
@@ -382,21 +383,14 @@ class Was(Outside):
 
     def __getattr__(self, name: str) -> Any:
         """Return what the framework or the registry has by a name that is not our own."""
-        if name in NAMES:
-            return _verb(self, name)
+        if name in VERBS:
+            return Verb(self, name)
         if name not in OF_FRAMEWORK:
             return shared(name)
         framework = self.framework
         if framework is None:
             raise RuntimeError(f"was.{name} needs Saddle: the application that answers this request is none")
         return getattr(framework, name)
-
-
-def _verb(caller: Outside, name: str) -> Verb:
-    # Many applications make no requests, and what makes them takes its time to import.
-    from skitai.was.calls import Verb
-
-    return Verb(caller, name)
 
 
 def shared(name: str) -> Any:
@@ -426,7 +420,7 @@ def refuse(name: str) -> NoReturn:
 
 def is_reserved(name: str) -> bool:
     """Return whether ``was`` or ``wasc`` has a name already, or will have it in a later version."""
-    if name in NOT_AVAILABLE or name in REQUEST_BOUND or name in OF_WASC or name in NAMES or hasattr(Was, name):
+    if name in NOT_AVAILABLE or name in REQUEST_BOUND or name in OF_WASC or name in VERBS or hasattr(Was, name):
         return True
     # ``was`` is also a package: what is a variable or a module of it can not be anything else.
     package = __name__.rpartition(".")[0]

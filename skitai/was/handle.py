@@ -34,7 +34,7 @@ from skitai.errors import RequestCancelled, RequestTimeout
 from skitai.was.bridge import Threads
 from skitai.was.callbacks import Callback
 from skitai.was.coroutines import foreign_loop
-from skitai.was.operation import Operation, Waiting
+from skitai.was.interfaces import Operation, Waiting
 from skitai.was.result import Response, Responses, check_seconds
 
 WAIT_TIMEOUT: Final = 3.0
@@ -325,8 +325,10 @@ class Handle:
         if left > 0:
             # One whose answer is to be kept is for the reactor, where those who ask the same meet.
             if not self._keep_for and self._starting.acquire(blocking=False):
-                self._operation.send_early(self._go_on)
-                threads.to_reactor(self._go_on)
+                try:
+                    self._operation.send_early(self._go_on)
+                finally:
+                    threads.to_reactor(self._go_on)
             if threads.wait(self.tell, left):
                 return
         threads.to_reactor(self._expire, timeout)

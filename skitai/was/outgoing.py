@@ -20,7 +20,6 @@ from skitai.formats import tojson, toxml
 from skitai.was.content import ACCEPTED
 from skitai.was.payloads import BytesPayload, MultipartPayload, Pairs, Payload, content_of, flat
 from skitai.was.url import URL, UserInfo, encode_form, with_query
-from skitai.was.verbs import FORMS, METHODS, UPLOAD, WITH_CONTENT
 from skitai.web.caches import CACHED_LENGTH, remember
 from skitai.web.headers import FIELD_VALUE, is_token, lower_name
 
@@ -128,7 +127,7 @@ def build(verb: str, uri: URL, data: object = None, headers: object = None, auth
         return Outgoing(method, uri, given, None, credentials)
     if method == "TRACE":
         raise ValueError("a TRACE request can not have data (RFC 9110 section 9.3.8)")
-    if form is None and method not in WITH_CONTENT and isinstance(data, (Mapping, list, tuple)):
+    if form is None and method not in _WITH_CONTENT and isinstance(data, (Mapping, list, tuple)):
         return Outgoing(method, with_query(uri, _pairs(verb, data)), given, None, credentials)
     if form is _upload and any(name == b"content-type" for name, _ in given):
         raise ValueError("an upload makes its own Content-Type, in which the boundary of its parts stands")
@@ -149,7 +148,7 @@ def _content(verb: str, data: object, form: _Form | None) -> Payload:
             return BytesPayload(content, content_type or (_JSON if _looks_like_json(content) else _TEXT))
         if isinstance(data, os.PathLike) or hasattr(data, "read"):
             return content_of(data, content_type)
-    if form is None and VERBS[verb][0] not in WITH_CONTENT:
+    if form is None and VERBS[verb][0] not in _WITH_CONTENT:
         raise TypeError(f"the data of {verb} must be a dictionary, text, bytes or a file, not {type(data).__name__}")
     if form in _OF_PAIRS:
         data = _pairs(verb, data)
@@ -194,14 +193,19 @@ _MEDIA_TYPES: Final[dict[_Form, str]] = {
     _namevalue: "text/namevalue; charset=utf-8",
 }
 _OF_PAIRS: Final = (_urlencoded, _namevalue, _upload)
+_WITH_CONTENT: Final = frozenset(("POST", "PUT", "PATCH"))
+
 VERBS: Final[dict[str, tuple[str, _Form | None]]] = {
-    **{method.lower(): (method, None) for method in METHODS},
     **{
-        method.lower() + name: (method, form)
-        for method in WITH_CONTENT
-        for name, form in zip(FORMS, (_urlencoded, _json, _xml, _namevalue), strict=True)
+        method.lower(): (method, None)
+        for method in ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD", "TRACE")
     },
-    UPLOAD: ("POST", _upload),
+    **{
+        method.lower() + suffix: (method, form)
+        for method in ("POST", "PUT", "PATCH")
+        for suffix, form in (("form", _urlencoded), ("json", _json), ("xml", _xml), ("nvp", _namevalue))
+    },
+    "upload": ("POST", _upload),
 }
 """The ways to make a request: the method, and what ``data`` is made of where the method does not say it."""
 

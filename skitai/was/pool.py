@@ -28,8 +28,8 @@ from twisted.internet.interfaces import IDelayedCall
 from skitai.errors import ConnectFailed, NameNotFound, RequestError
 from skitai.was.connecting import Attempt, Dialer
 from skitai.was.connection import Connection
+from skitai.was.interfaces import Lease
 from skitai.was.limits import Target
-from skitai.was.roles import Lease
 
 
 class Waiter(Protocol):
@@ -63,7 +63,7 @@ class Pool:
         self._reactor = dialer.reactor
         self._emptied = emptied
         self._seconds = dialer.reactor.seconds
-        self._idle: dict[Connection, Pool | None] = {}  # in the order in which they became idle
+        self._idle: dict[Connection, None] = {}  # in the order in which they became idle
         self._open: set[Connection] = set()
         self._attempts: dict[Attempt, None] = {}
         self._waiters: dict[Waiter, bool] = {}  # to whether it is fresh
@@ -217,8 +217,10 @@ class Pool:
         while self._trying < len(self._waiters) and not self._closing:
             if len(self._open) + len(self._attempts) >= limit:
                 # Waiters beside idle connections are fresh ones; ``gone`` comes here again.
-                for connection in list(self._idle)[: len(self._waiters) - self._trying]:
-                    if self._take_out(connection):
+                surplus = len(self._waiters) - self._trying
+                for connection in list(self._idle):
+                    if surplus > 0 and self._take_out(connection):
+                        surplus -= 1
                         connection.abort()  # the end of TLS takes a while
                 return
             attempt = Attempt(self._dialer, self, self.target)
@@ -275,7 +277,11 @@ class Pool:
 
     def _take_out(self, connection: Connection) -> bool:
         """Take a certain idle connection out; return False where a thread was faster."""
-        return self._idle.pop(connection, self) is None
+        try:
+            del self._idle[connection]
+        except KeyError:
+            return False
+        return True
 
     def _check_empty(self) -> None:
         if self._open or self._attempts or self._waiters:

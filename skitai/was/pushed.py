@@ -34,8 +34,8 @@ from skitai.errors import PeerError, RequestCancelled, SkitaiError
 from skitai.was.calls import Caller, RemoteCalls, Stub, Verb
 from skitai.was.handle import Handle
 from skitai.was.loggers import current_mark
+from skitai.was.outgoing import VERBS
 from skitai.was.result import Response
-from skitai.was.verbs import NAMES
 
 BUFFER_SIZE: Final = 1024 * 1024
 """Bytes that may wait for the client before a thread that pushes more waits too: some parts of a large page.
@@ -103,7 +103,7 @@ class Pushed:
 
     def is_verb(self, name: str) -> bool:
         """Tell whether ``ask`` takes a verb."""
-        return name in NAMES
+        return name in VERBS
 
     def ask(self, name: str | None, verb: str, uri: str, *args: Any, **kwargs: Any) -> None:
         """Start a request whose response is to be handled; when the client has left, nothing.

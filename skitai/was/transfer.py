@@ -21,13 +21,14 @@ from typing import BinaryIO, Final, Protocol, TypeAlias
 
 from skitai.errors import BadAnswer, BeyondLimit, RequestCancelled, RequestError, RequestTimeout
 from skitai.was.challenges import Credentials
+from skitai.was.connection import Connection
 from skitai.was.content import Decoder, decoder_for
 from skitai.was.deadlines import Deadlines
 from skitai.was.http1 import Head
+from skitai.was.interfaces import Lease
 from skitai.was.limits import DEFAULT_TRUST, ClientSettings, Trust
 from skitai.was.outgoing import SECRET, Outgoing
 from skitai.was.pool import Pool
-from skitai.was.roles import Early, Lease
 from skitai.was.spool import Spool, too_large
 from skitai.was.url import URL
 from skitai.web.caches import remember
@@ -175,7 +176,7 @@ class Transfer:
         queued = pool is not None and pool.holds_back(self)
         self._give_up(RequestTimeout(f"{where} has not answered within {seconds:g} seconds", queued=queued))
 
-    def start(self, trust: Trust, early: Early | None) -> None:
+    def start(self, trust: Trust, early: Connection | None) -> None:
         """Begin, or go on with what a thread has sent (called by the client)."""
         self._trust = trust
         if early is None:

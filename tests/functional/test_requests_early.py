@@ -12,7 +12,25 @@ from typing import Any, Final
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.functional.requestbox import FRONT
+from tests.functional.requestbox import SADDLE, Front
+
+COUNTING: Final = """\
+import doing
+from skitai.was.direct_client import DirectClient
+
+doing.KEPT ["sent"] = 0
+send_now = DirectClient.send_now
+
+def counted (self, data):
+  sent = send_now (self, data)
+  doing.KEPT ["sent"] += sent > 0
+  return sent
+
+DirectClient.send_now = counted
+"""
+
+FRONT = Front({"counting.py": COUNTING, "app.py": "import counting\n" + SADDLE})
+"""It counts what threads have sent."""
 
 PAGES: Final = 60
 AT_ONCE: Final = 6
@@ -95,8 +113,11 @@ class EarlyTests(SynchronousTestCase):
             """
             return FRONT.do(code)  # type: ignore[no-any-return]
 
+        before = FRONT.do("KEPT['sent']")
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            return Counter(json.dumps(outcome) for outcomes in pool.map(page, range(PAGES)) for outcome in outcomes)
+            done = Counter(json.dumps(outcome) for outcomes in pool.map(page, range(PAGES)) for outcome in outcomes)
+        self.assertGreater(FRONT.do("KEPT['sent']") - before, PAGES, "threads have sent by themselves")
+        return done
 
     def test_each_gets_its_own_answer(self) -> None:
         """What may be asked twice is, where a connection turns out to be dead."""

@@ -137,9 +137,30 @@ class EarlyTests(AskingTestCase):
             backend.handler = handler
         self.assertEqual(self.wait(), (200, True))
         self.assertEqual(len(self.network.links), 2)
+        self.assertEqual(self.seen[0].headers["x-gtxn-id"], "GTID-1", "still of the same transaction")
+
+    def test_a_connection_of_no_use(self) -> None:
+        """The thread does not send; the reactor does, over another one, and this one is not left open."""
+        self.network.links[0].server_transport.heard = True
+        self.assertEqual(self.wait(), (200, False))
+        self.assertEqual((len(self.network.links), self.network.open), (2, 1))
+
+    def test_said_that_it_will_be_kept_while_a_thread_sends(self) -> None:
+        self.caller.threads.reactor = False
+        handle = Verb(self.caller, "get")("http://a.example/")
+        operation: Any = handle._operation
+        operation.send_early(lambda: None)
+        operation.share()
+        operation.start(handle.settle)
+        self.caller.threads.reactor = True
+        other = Verb(self.caller, "get")("http://a.example/")
+        self.network.flush()
+        self.assertEqual((len(self.seen), other.response().status_code, handle.response().status_code), (1, 200, 200))
 
     def test_the_server_stops(self) -> None:
         """What was sent is not the reactor's yet when all is closed."""
+        for backend in self.network.backends:
+            backend.handler = lambda backend, message: None
         self.caller.threads.reactor = False
         handle = Verb(self.caller, "get")("http://a.example/")
         handle._operation.send_early(lambda: None)

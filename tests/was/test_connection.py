@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from types import SimpleNamespace
 from typing import Any
 
@@ -285,16 +286,64 @@ class EarlyTests(Case):
         self.assertEqual(self.recorder.told, ["gone"])
 
     def test_the_kernel_is_asked_where_a_request_must_not_be_sent_twice(self) -> None:
-        alive: list[bool] = []
-        self.connection.alive = lambda: bool(alive)  # type: ignore[method-assign]
+        self.pump.server_transport.is_quiet = lambda sure: not sure  # type: ignore[method-assign]
         self.assertEqual(self.send(Outgoing("POST", URL)), b"", "it is dead")
-        alive.append(True)
-        self.assertNotEqual(self.send(Outgoing("POST", URL)), b"")
+        self.assertNotEqual(self.send(), b"")
 
     def test_the_kernel_is_asked_about_one_that_is_idle_for_a_while(self) -> None:
-        self.connection.alive = lambda: False  # type: ignore[method-assign]
+        self.pump.server_transport.is_quiet = lambda sure: not sure  # type: ignore[method-assign]
         self.reactor.advance(JUST_FREE)
         self.assertEqual(self.send(), b"")
+
+    def test_not_while_the_reactor_reads(self) -> None:
+        """What it has in its hands is no answer; a connection that was used is as good as new."""
+        self.send()
+        self.begin()
+        self.pump.send(OK)
+        self.connection.expires = 100.0
+        self.pump.server_transport.heard = True
+        self.assertEqual(self.send(), b"")
+        self.pump.server_transport.heard = False
+        self.assertNotEqual(self.send(), b"")
+
+    def test_the_socket_is_locked_meanwhile(self) -> None:
+        """Else the reactor could close it, and its number be that of another one."""
+        transport = self.pump.server_transport
+        locked: list[bool] = []
+        is_quiet, send_now = transport.is_quiet, transport.send_now
+        transport.is_quiet = lambda sure: locked.append(transport.lock.locked()) or is_quiet(sure)  # type: ignore
+        transport.send_now = lambda data: locked.append(transport.lock.locked()) or send_now(data)  # type: ignore
+        self.assertNotEqual(self.send(), b"")
+        self.assertEqual(locked, [True, True])
+
+    def test_the_reactor_drops_it_while_a_thread_is_about_to_send(self) -> None:
+        connection = self.connection
+
+        class Lock:
+            def __enter__(self) -> None: ...
+
+            def __exit__(self, *args: object) -> None:
+                if connection._lock is self:
+                    connection._lock = threading.Lock()
+                    connection.send_early(GET, (), lambda: None)
+
+        connection._lock = Lock()
+        connection.dataReceived(OK)
+        self.assertEqual(bytes(self.pump.server_transport.wire), b"")
+        self.pump.flush()
+        self.assertEqual(self.recorder.told, ["gone"])
+
+    def test_interrupted_while_it_sends(self) -> None:
+        """Nobody knows how much has left: it is not sent again, and ends as what was lost on the way."""
+
+        def send_now(data: bytes) -> int:
+            raise KeyboardInterrupt
+
+        self.pump.server_transport.send_now = send_now  # type: ignore[method-assign]
+        self.assertRaises(KeyboardInterrupt, self.send)
+        self.begin()
+        self.pump.flush()
+        self.assertEqual((self.failure().sent, self.failure().answered), (True, False))
 
     def test_a_field_that_can_not_be_sent(self) -> None:
         self.assertEqual(self.send(extra=((b"x-a", b"1\r\nX-B: 2"),)), b"")

@@ -15,7 +15,7 @@ from skitai.errors import NotAvailable
 from skitai.was import context as context_module
 from skitai.was.context import NOT_AVAILABLE, OF_FRAMEWORK, Outside, Was, attach, current, detach, is_reserved, registry
 from skitai.was.loggers import current_mark
-from skitai.was.verbs import NAMES
+from skitai.was.outgoing import VERBS
 from skitai.was.wasc import Wasc
 from skitai.web.transaction import fresh_gtxn, handed_on
 from tests.web.exchanges import make_exchange
@@ -355,7 +355,7 @@ class SharedTests(_WasTestCase):
 
     def test_everything_that_was_and_wasc_have_is_taken(self) -> None:
         public = {name for kind in (Outside, Was, Wasc) for name in dir(kind) if not name.startswith("_")}
-        names = public | NOT_AVAILABLE | OF_FRAMEWORK | NAMES
+        names = public | NOT_AVAILABLE | OF_FRAMEWORK | VERBS.keys()
         self.assertEqual([name for name in names if not is_reserved(name)], [])
 
     def test_the_package_hides_nothing_else(self) -> None:

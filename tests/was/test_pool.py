@@ -502,16 +502,34 @@ class IdleTests(Case):
         self.assertEqual((self.network.open, self.emptied), (0, [pool]))
 
     def test_one_that_a_thread_takes_meanwhile(self) -> None:
-        """The reactor has seen it among the idle ones, and would close it."""
-        self.network.serve(lambda backend, message: OK)
-        pool = self.pool(max_connections=1)
+        """The reactor has seen it among the idle ones, and would close it: to tidy up, or to make room."""
+
+        class Raced(dict[Any, None]):
+            """A thread takes the first one just when they have been looked at."""
+
+            def __iter__(self) -> Any:
+                seen = list(super().__iter__())
+                del self[seen[0]]
+                return iter(seen)
+
+        self.network.serve(self.hold)
+        pool = self.pool(max_connections=2, keep_alive_timeout=10.0)
         self.visit(pool)
-        taken = pool.take()
-        assert taken is not None
-        self.assertFalse(pool._take_out(taken))
-        pool._keep(taken)
-        self.assertTrue(pool._take_out(taken))
-        pool._keep(taken)
+        self.visit(pool)
+        for _ in range(2):
+            self.reply()
+        taken, other = pool._idle
+        pool._idle = Raced(pool._idle)
+        waiter = Visitor()
+        pool.acquire(waiter, fresh=True)
+        self.network.flush()
+        self.assertEqual((taken.usable, other.usable), (True, False))
+        self.assertIsNotNone(waiter.lease, "the other one has made room")
+        pool._idle = Raced({taken: None})
+        self.network.wait(20)
+        self.assertEqual((pool.counts["idle"], taken.usable), (0, True))
+        pool.free(taken)
+        self.reply()
 
     def test_none_are_kept(self) -> None:
         self.network.serve(lambda backend, message: OK)

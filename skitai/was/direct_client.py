@@ -2,13 +2,17 @@
 
 Twisted's transports belong to the reactor, which may close a socket at any time. Between the moment in which another
 thread has looked a descriptor up and the one in which the kernel does, it may be closed and be somebody else's. So
-there is a lock: held while a thread sends, and before the socket is closed.
+there is a lock: held while a thread uses the socket, and before it is closed.
 
-Layer 3. It must not know what is sent. Thread: reactor, but for ``send_now``.
+The reactor may also be reading just then: it has taken something out of the kernel already and waits to say so. So it
+leaves word before it reads.
+
+Layer 3. It must not know what is sent. Thread: reactor, but for what says otherwise.
 """
 
 from __future__ import annotations
 
+import socket
 import threading
 from typing import Any
 
@@ -20,24 +24,46 @@ from twisted.python.failure import Failure
 
 
 class DirectClient(tcp.Client):
-    """The client's end of a connection, with ``send_now``.
+    """The client's end of a connection, over which threads can send.
 
     Attributes:
-        lock: Guards the socket against being closed while a thread sends. Never held for longer than one ``send``.
+        lock: Guards the socket against being closed while a thread uses it. A thread holds it for two calls of the
+            kernel that do not wait, and for as long as others keep it from going on after them.
+        heard: Whether the reactor has begun to read anything since the user of the connection took this back.
     """
 
     def __init__(self, *args: Any) -> None:
         self.lock = threading.Lock()
+        self.heard = False
         self._open = True
         super().__init__(*args)  # type: ignore[no-untyped-call]
 
+    def is_quiet(self, sure: bool) -> bool:
+        """Return whether the other side has neither closed the connection nor sent anything that was not asked for.
+
+        The caller holds ``lock``. Thread: any.
+
+        Args:
+            sure: Whether the kernel is asked; else only what the reactor knows counts.
+        """
+        if not self._open:
+            return False
+        if sure:
+            try:
+                self.socket.recv(1, socket.MSG_PEEK)
+            except BlockingIOError:
+                pass
+            except OSError:
+                return False
+            else:
+                return False
+        return not self.heard  # after the kernel: what is not there any more the reactor has
+
     def send_now(self, data: bytes) -> int:
-        """Send what the kernel takes; the caller holds ``lock``, and knows that nothing is queued.
+        """Send what the kernel takes. The caller holds ``lock``, and knows that nothing is queued. Thread: any.
 
         Returns:
             The number of bytes sent; 0 where the connection is gone, or takes none.
-
-        Thread: any.
         """
         if not self._open:
             return 0
@@ -45,6 +71,11 @@ class DirectClient(tcp.Client):
             return self.socket.send(data)
         except OSError:  # the peer has gone, which the reactor will find out
             return 0
+
+    def doRead(self) -> Any:
+        """Read (called by the reactor)."""
+        self.heard = True
+        return super().doRead()
 
     def connectionLost(self, reason: Failure) -> None:
         """Close the socket once no thread is sending."""

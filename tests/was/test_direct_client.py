@@ -1,19 +1,21 @@
-"""``skitai.was.transport``: a thread may send over a connection of the reactor's, and never over somebody else's."""
+"""``skitai.was.direct_client``: a thread may send over a connection of the reactor's, never over somebody else's."""
 
 from __future__ import annotations
 
+import select
 import threading
 from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.protocol import ClientFactory, Protocol, connectionDone
+from twisted.internet.task import deferLater
 from twisted.internet.testing import MemoryReactorClock
 from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from skitai.was.transport import DirectClient, connect
+from skitai.was.direct_client import DirectClient, connect
 from tests.was.backends import RealServer
 
 
@@ -48,7 +50,7 @@ class SendTests(TestCase):
     def setUp(self) -> Deferred[Any]:
         self.received = bytearray()
         self.heard: list[Deferred[None]] = []
-        server = RealServer(reactor, lambda: Theirs(self.received, self.heard))
+        self.server = server = RealServer(reactor, lambda: Theirs(self.received, self.heard))
         self.addCleanup(server.stop)
         self.ours = ours = Ours()
         factory = ClientFactory()
@@ -74,6 +76,56 @@ class SendTests(TestCase):
         yield heard
         self.assertEqual((sent, bytes(self.received)), (5, b"hello"))
 
+    def is_quiet(self, sure: bool = True) -> bool:
+        with self.transport.lock:
+            return self.transport.is_quiet(sure)
+
+    @inlineCallbacks
+    def test_what_has_come(self) -> Any:
+        """The kernel has it, or the reactor has."""
+        heard, back = [Deferred(), Deferred()], Deferred()
+        self.heard += heard
+        self.answers = b"stray"
+        self.ours.dataReceived = lambda data: back.callback(None)  # type: ignore[method-assign]
+        self.transport.heard = False
+        self.assertTrue(self.is_quiet())
+        self.transport.stopReading()
+        self.send(b"hello")
+        yield heard[0]
+        theirs = next(iter(self.server.open))
+        theirs.transport.write(b"stray")  # type: ignore[union-attr]
+        yield deferToThread(select.select, [self.transport.socket], [], [], 10)
+        self.assertEqual((self.is_quiet(), self.is_quiet(sure=False)), (False, True))
+        self.transport.startReading()
+        yield back
+        self.assertEqual((self.is_quiet(), self.is_quiet(sure=False)), (False, False), "the kernel has nothing")
+        self.transport.heard = False
+        self.assertTrue(self.is_quiet())
+
+    @inlineCallbacks
+    def test_word_is_left_before_anything_is_read(self) -> Any:
+        """What the reactor has taken out of the kernel but not told anybody a thread can not see otherwise."""
+        word: list[bool] = []
+        self.transport.heard = False
+        self.transport._dataReceived = lambda data: word.append(self.transport.heard)  # type: ignore[method-assign]
+        read = self.transport.socket.recv
+
+        class Socket:
+            def recv(inner, *args: Any) -> bytes:
+                word.append(self.transport.heard)
+                return read(*args)
+
+            def __getattr__(inner, name: str) -> Any:
+                return getattr(ours, name)
+
+        ours, self.transport.socket = self.transport.socket, Socket()  # type: ignore[assignment]
+        theirs = next(iter(self.server.open))
+        theirs.transport.write(b"stray")  # type: ignore[union-attr]
+        while not word:
+            yield deferToThread(select.select, [ours], [], [], 10)
+            yield deferLater(reactor, 0)  # type: ignore[arg-type]
+        self.assertEqual(word[0], True)
+
     @inlineCallbacks
     def test_what_the_kernel_does_not_take(self) -> Any:
         self.heard += [Deferred() for _ in range(1000)]
@@ -86,7 +138,17 @@ class SendTests(TestCase):
     def test_nothing_once_it_is_closed(self) -> Any:
         self.transport.abortConnection()
         yield self.ours.lost
-        self.assertEqual(self.send(b"hello"), 0)
+        self.assertEqual((self.send(b"hello"), self.is_quiet()), (0, False))
+
+    @inlineCallbacks
+    def test_a_peer_that_has_closed(self) -> Any:
+        self.transport.stopReading()
+        next(iter(self.server.open)).transport.abortConnection()  # type: ignore[union-attr]
+        yield deferToThread(select.select, [self.transport.socket], [], [], 10)
+        self.assertFalse(self.is_quiet())
+        self.assertTrue(self.is_quiet(sure=False))
+        self.transport.startReading()
+        yield self.ours.lost
 
     @inlineCallbacks
     def test_it_is_not_closed_while_a_thread_sends(self) -> Any:
