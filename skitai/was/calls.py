@@ -104,7 +104,15 @@ class Verb:
         Raises:
             ValueError, TypeError: An argument can not be used.
         """
-        call = _Call(self._caller, timeout, use_cache, filter, callback, meta)
+        caller = self._caller
+        if data is None and auth is None and headers is None and type(uri) is str:
+            known = _plain.get((self._name, uri))
+            plain = meta is None and filter is None and callback is None and timeout == REQUEST_TIMEOUT
+            if known is not None and plain:  # there is nothing to check
+                question = Question(known, known.url.text, REQUEST_TIMEOUT, use_cache)
+                question.extra = caller.next_call_headers()
+                return Handle(HTTPOperation(caller.asker, question, Server(known.url)), caller.threads).begin()
+        call = _Call(caller, timeout, use_cache, filter, callback, meta)
         call.aim(uri, self._name, data, auth, headers)
         return call.one()
 

@@ -158,10 +158,7 @@ class Connection(TwistedProtocol):
 
     def is_fit(self, now: float) -> bool:
         """Return whether an idle connection can take a request."""
-        return self.usable and self.expires > now and (self._just_free(now) or self.alive())
-
-    def _just_free(self, now: float) -> bool:
-        return now - self.idle_since < JUST_FREE
+        return self._state is _IDLE and self.expires > now and (now - self.idle_since < JUST_FREE or self.alive())
 
     @property
     def answered(self) -> bool:
@@ -233,8 +230,8 @@ class Connection(TwistedProtocol):
         transport = self.transport
         with self._lock:
             now = self._clock.seconds()
-            sure = outgoing.method not in ("GET", "HEAD") or not self._just_free(now)
-            if not self.usable or self.expires <= now or not transport.is_quiet(sure):
+            sure = outgoing.method not in ("GET", "HEAD") or now - self.idle_since >= JUST_FREE
+            if self._state is not _IDLE or self.expires <= now or not transport.is_quiet(sure):
                 return
             # First: a thread may be interrupted behind each step, and what was sent must not be sent again.
             self.sent, self._rest, self._begin, self._state = True, None, begin, _AHEAD

@@ -109,7 +109,7 @@ class Handle:
         self._waiting: list[Waiting] = []
         self._watching: Callable[[Handle], object] | None = None
         self._keep_for: float | None = None
-        self._starting = Lock()
+        self._starting: Lock | None = None
         self._started = False
 
     def __repr__(self) -> str:
@@ -126,9 +126,10 @@ class Handle:
                 self._callback = None
                 threads.to_reactor(callback.queue, self)
         elif callback is None and threads.in_reactor():
-            self._start()
+            self._go_on()
         else:
-            threads.to_reactor(self._start)
+            self._starting = starting = Lock()
+            threads.to_reactor(self._start, starting)
         return self
 
     # -- for applications
@@ -159,7 +160,8 @@ class Handle:
 
     def cancel(self) -> None:
         """Give the request up; it ends with the status 2 and the code 702."""
-        self._starting.acquire(blocking=False)  # one that has not begun does not any more
+        if self._starting is not None:
+            self._starting.acquire(blocking=False)  # one that has not begun does not any more
         self._on_reactor(self._cancel)
 
     def cache(self, seconds: float) -> Handle:
@@ -324,7 +326,8 @@ class Handle:
         threads = self._threads
         if left > 0:
             # One whose answer is to be kept is for the reactor, where those who ask the same meet.
-            if not self._keep_for and self._starting.acquire(blocking=False):
+            starting = self._starting
+            if starting is not None and not self._keep_for and starting.acquire(blocking=False):
                 try:
                     self._operation.send_early(self._go_on)
                 finally:
@@ -336,9 +339,9 @@ class Handle:
             words = f"{self._operation.url} has not answered within {timeout:g} seconds, and the reactor is held up"
             self._response = self._response or self._failure(RequestTimeout(words))
 
-    def _start(self) -> None:
+    def _start(self, starting: Lock) -> None:
         """Begin, unless a thread does. Thread: reactor."""
-        if self._starting.acquire(blocking=False):
+        if starting.acquire(blocking=False):
             self._go_on()
 
     def _go_on(self) -> None:

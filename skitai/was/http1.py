@@ -40,7 +40,8 @@ from httptools import HttpParserError, HttpResponseParser
 
 from skitai.errors import BadAnswer
 from skitai.was.events import Head, Part
-from skitai.was.outgoing import SECRET, Fields, Outgoing
+from skitai.was.outgoing import DEFAULTS, SECRET, Fields, Outgoing
+from skitai.was.url import URL
 from skitai.web.caches import CACHED_LENGTH, remember
 from skitai.web.chunked import ChunkedDecoder
 from skitai.web.events import HeaderList
@@ -92,6 +93,7 @@ class AnswerLimits:
 
 _heads: dict[bytes, Head] = {}
 _starts: dict[bytes, tuple[int, str, str]] = {}
+_targets: dict[tuple[str, str], bytes] = {}
 _sections: dict[Fields, bytes] = {}
 _lines: dict[tuple[bytes, bytes], bytes] = {}
 _prefixes: dict[bytes, bytes] = {}
@@ -107,12 +109,11 @@ def encode_head(outgoing: Outgoing, extra: Sequence[tuple[bytes, bytes]] = ()) -
     Raises:
         ValueError: A name or a value holds bytes that would split the request.
     """
-    url = outgoing.url
     headers = outgoing.headers
-    section = _sections.get(headers)
-    if section is None:
-        section = _section(headers)
-    lines = [f"{outgoing.method} {url.target} HTTP/1.1\r\nHost: {url.authority}\r\n".encode("ascii"), section]
+    lines = [
+        _targets.get((outgoing.method, outgoing.url.text)) or _target(outgoing.method, outgoing.url),
+        _DEFAULT_SECTION if headers is DEFAULTS else _sections.get(headers) or _section(headers),
+    ]
     for field in extra:
         lines.append(_lines.get(field) or _field_line(*field))
     payload = outgoing.payload
@@ -122,6 +123,11 @@ def encode_head(outgoing: Outgoing, extra: Sequence[tuple[bytes, bytes]] = ()) -
         lines.append(b"Content-Length: 0\r\n")
     lines.append(b"\r\n")
     return b"".join(lines)
+
+
+def _target(method: str, url: URL) -> bytes:
+    start = f"{method} {url.target} HTTP/1.1\r\nHost: {url.authority}\r\n".encode("ascii")
+    return remember(_targets, (method, url.text), start) if len(start) <= CACHED_LENGTH else start
 
 
 def _section(headers: Fields) -> bytes:
@@ -139,12 +145,17 @@ def _field_line(name: bytes, value: bytes) -> bytes:
         prefix = name.title() + b": "
         if len(name) <= CACHED_LENGTH:
             remember(_prefixes, name, prefix)
-    if not (value.isdigit() or FIELD_VALUE.fullmatch(value)):
+    if value.isdigit():  # ids of transactions, each of which is another one
+        return prefix + value + b"\r\n"
+    if not FIELD_VALUE.fullmatch(value):
         raise ValueError(f"the value of {name!r} holds control characters (RFC 9110 section 5.5)")
     line = prefix + value + b"\r\n"
-    if len(line) <= CACHED_LENGTH and name not in SECRET:  # ids of transactions: those of a page are alike
+    if len(line) <= CACHED_LENGTH and name not in SECRET:  # the calls of a page have most of them in common
         remember(_lines, (name, value), line)
     return line
+
+
+_DEFAULT_SECTION: Final = _section(DEFAULTS)
 
 
 class _FieldLines:

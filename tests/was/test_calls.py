@@ -118,6 +118,31 @@ class ArgumentTests(CallTestCase):
             self.assertIn(name, str(error))
         self.assertIn("meta", str(self.assertRaises(TypeError, self.call, "http://a.example/", meta=[1])))
 
+    def test_asked_again_in_the_same_words(self) -> None:
+        """Nothing of a URL that is known is checked again; everything else is, and counts."""
+        url = "http://a.example/again"
+        for _ in range(2):
+            self.assertEqual(self.call(url).response().text, "ok")
+        other = self.call(url, meta={"n": 1}, filter=len, timeout=5).response()
+        self.assertEqual((other.data, other.meta), (2, {"n": 1}))
+        called: list[Any] = []
+        self.call(url, callback=called.append)
+        self.caller.threads.run_jobs()
+        self.assertEqual(len(called), 1)
+        self.call(url, {"q": 1}, headers={"X-A": "b"})
+        self.call(url, auth="token")
+        self.call(url, verb="delete")
+        self.assertEqual([message.target for message in self.seen], ["/again"] * 4 + ["/again?q=1"] + ["/again"] * 2)
+        self.assertEqual([message.headers["x-ltxn-id"] for message in self.seen], [str(2001 + n) for n in range(7)])
+        self.assertEqual((self.seen[4].headers["x-a"], self.seen[6].method), ("b", "DELETE"))
+        self.assertEqual(self.seen[5].headers["authorization"], "Bearer token")
+        for wrong in ({"timeout": 0}, {"timeout": True}, {"timeout": "1"}, {"meta": 5}, {"filter": 5}, {"callback": 5}):
+            self.assertRaises((TypeError, ValueError), self.call, url, **wrong)
+        self.call(url).cache(60)
+        self.network.flush()
+        self.assertTrue(self.call(url).response().is_cached)
+        self.assertFalse(self.call(url, use_cache=False).response().is_cached)
+
     def test_meta_and_filter(self) -> None:
         handle = self.call("http://a.example/", meta={"a": 1}, filter=len)
         self.assertEqual((handle.response().meta, handle.response().data), ({"a": 1}, 2))

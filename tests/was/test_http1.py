@@ -178,9 +178,13 @@ class EncodeTests(SynchronousTestCase):
     def test_memory_is_bounded(self) -> None:
         self.addCleanup(http1._sections.clear)
         self.addCleanup(http1._lines.clear)
+        self.addCleanup(http1._targets.clear)
         for number in range(2000):
-            self.encode(Outgoing("GET", read_url("http://h/")[0], ((b"x-%d" % number, b""),)))
-        self.assertLessEqual(max(len(http1._sections), len(http1._lines)), 1024)
+            self.encode(Outgoing("GET", read_url(f"http://h/{number}")[0], ((b"x-%d" % number, b""),)))
+        self.assertLessEqual(max(len(http1._sections), len(http1._lines), len(http1._targets)), 1024)
+        long = read_url("http://h/" + "x" * 1000)[0]
+        self.assertEqual(self.encode(Outgoing("GET", long)), self.encode(Outgoing("GET", long)))
+        self.assertNotIn(("GET", long.text), http1._targets)
 
     def test_the_server_reads_it(self) -> None:
         """Our two engines understand each other."""
