@@ -49,13 +49,19 @@ class Moody:
         self.received: Counter[str] = Counter()
         self._random = random.Random(4711)
         self._lock = threading.Lock()
+        self._open: list[socket.socket] = []
         self._listening = socket.create_server(("127.0.0.1", 0), backlog=100)
         self.port: int = self._listening.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 
     def stop(self) -> None:
-        """Accept nothing more."""
+        """Close everything."""
         self._listening.close()
+        for connection in self._open:
+            try:
+                connection.shutdown(socket.SHUT_RDWR)  # its thread closes it
+            except OSError:
+                pass
 
     def _accept(self) -> None:
         while True:
@@ -63,6 +69,7 @@ class Moody:
                 connection, _ = self._listening.accept()
             except OSError:
                 return
+            self._open.append(connection)
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:

@@ -14,6 +14,7 @@ from skitai.was.calls import RemoteCalls, Verb
 from skitai.was.gathering import MapHandle
 from skitai.was.handle import Handle
 from skitai.was.outgoing import ONE_WRITE
+from tests.openfiles import open_files
 from tests.was.backends import Backend, Message, Network, answer
 from tests.was.doubles import Caller
 
@@ -235,7 +236,7 @@ class OneServerTests(AskingTestCase):
             file.write(b"content")
         self.serve()
         gc.collect()  # what other tests have left open is not closed in between
-        before = len(os.listdir("/proc/self/fd"))
+        before = open_files()
         self.ask("http://a.example/", "upload", {"file": os.fspath(path), "path": _Path(path)})
         self.ask("http://nowhere.example/", "post", _Path(path))
         self.caller.threads.reactor = False
@@ -249,7 +250,7 @@ class OneServerTests(AskingTestCase):
         self.network.flush()
         for broken in ({"timeout": 0}, {"callback": 1}, {"filter": 1}, {"meta": 1}):
             self.assertRaises((ValueError, TypeError), Verb(self.caller, "post"), "@two/", _Path(path), **broken)
-        self.assertEqual(len(os.listdir("/proc/self/fd")), before)
+        self.assertEqual(open_files(), before)
 
 
 class _Path(os.PathLike[str]):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import gc
 import gzip
-import os
 from typing import Any
 
 from skitai.errors import (
@@ -19,6 +18,7 @@ from skitai.errors import (
     RequestTimeout,
 )
 from skitai.was.url import URL as Url
+from tests.openfiles import open_files
 from tests.was.backends import HANGS, OK, Backend, Message, answer
 from tests.was.cases import URL, Case, get
 
@@ -101,7 +101,7 @@ class ManyTests(Case):
 
     def ask(self, kind: type[RequestError], url: str = URL) -> None:
         gc.collect()  # what other tests have left open is not closed in between
-        files = len(os.listdir("/dev/fd"))
+        files = open_files()
         for _ in range(self.TIMES):
             self.request(get(url), timeout=1, max_response_size=3_000_000)
         self.network.wait(1.1)
@@ -113,7 +113,7 @@ class ManyTests(Case):
         self.assertLessEqual(counts["connecting"], 1)
         self.network.wait(5)
         self.drop_idle()
-        self.assertEqual(len(os.listdir("/dev/fd")), files)
+        self.assertEqual(open_files(), files)
 
     def test_who_does_not_connect(self) -> None:
         self.ask(NameNotFound)

@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from skitai.web import files
 from skitai.web.conditional import format_date
 from skitai.web.files import SMALL_FILE_SIZE, FileStore, Missing, Representation, relative_path
+from tests.openfiles import open_files
 
 PIECES = [
     "/",
@@ -318,12 +319,12 @@ class FileStoreTests(StoreTestCase):
         self.write("a.bin", b"x" * 20000)
         os.mkfifo(self.directory / "fifo")
         gc.collect()  # what other tests have left open is not closed in between
-        before = len(os.listdir("/proc/self/fd"))
+        before = open_files(str(self.directory))
         found = self.get("/a.bin")
         self.store.find("/fifo")
         self.write("a.bin", b"y" * 20000)
         self.store.open(found)
-        self.assertEqual(len(os.listdir("/proc/self/fd")), before)
+        self.assertEqual(open_files(str(self.directory)), before)
 
 
 class RepresentationTests(StoreTestCase):
