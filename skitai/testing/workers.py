@@ -62,6 +62,10 @@ class InlineWorkers:
         """Call ``function`` at the next ``advance`` of the clock."""
         self._clock.callLater(0, function, *args)
 
+    def is_quiet(self) -> bool:
+        """Return False: in a test the reactor does everything, in the order in which it was asked to."""
+        return False
+
     def in_reactor(self) -> bool:
         """Return True: jobs run in the reactor's thread."""
         return True
@@ -160,6 +164,10 @@ class SteppingWorkers:
     def to_reactor(self, function: Callable[..., object], *args: object) -> None:
         """Call ``function`` at the next ``advance`` of the clock."""
         self._clock.callLater(0, function, *args)
+
+    def is_quiet(self) -> bool:
+        """Return False: in a test the reactor does everything, in the order in which it was asked to."""
+        return False
 
     def in_reactor(self) -> bool:
         """Tell whether the caller is not a job."""

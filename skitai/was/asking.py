@@ -165,7 +165,10 @@ class HTTPOperation:
         return None if found is None else self._own(found, True)
 
     def send_early(self, begin: Callable[[], object]) -> None:
-        """Send it by this thread where a server is asked that is connected, and nobody can have the answer too."""
+        """Send it by this thread where a server is asked that is connected, and nobody can have the answer too.
+
+        Thread: any but the reactor's.
+        """
         asker, question = self._asker, self._question
         if not isinstance(self._place, Server):
             return

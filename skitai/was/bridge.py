@@ -24,6 +24,9 @@ class Workers(Protocol):
     def to_reactor(self, function: Callable[..., object], *args: object) -> None:
         """Call ``function`` soon in the reactor. Thread: any."""
 
+    def is_quiet(self) -> bool:
+        """Tell whether the reactor has done all that threads have asked it to. Thread: any."""
+
     def in_reactor(self) -> bool:
         """Tell whether the caller is the reactor thread. Thread: any."""
 
@@ -78,6 +81,7 @@ class Bridge:
 
     def __init__(self, workers: Workers, clock: IReactorTime, now: Callable[[], float] = monotonic) -> None:
         self.to_reactor = workers.to_reactor
+        self.is_quiet = workers.is_quiet
         self.in_reactor = workers.in_reactor
         self.block = workers.block
         self.wait = workers.wait

@@ -107,7 +107,7 @@ class Verb:
         caller = self._caller
         if data is None and auth is None and headers is None and type(uri) is str:
             known = _plain.get((self._name, uri))
-            plain = meta is None and filter is None and callback is None and timeout == REQUEST_TIMEOUT
+            plain = meta is None and filter is None and callback is None and timeout is REQUEST_TIMEOUT
             if known is not None and plain:  # there is nothing to check
                 question = Question(known, known.url.text, REQUEST_TIMEOUT, use_cache)
                 question.extra = caller.next_call_headers()
@@ -193,6 +193,8 @@ class _Call:
         """Say where it goes, and what is sent."""
         if not isinstance(uri, str):
             raise TypeError(f"uri must be a URL or '@name/path', not {uri!r}")
+        if type(uri) is not str:
+            uri = str.__str__(uri)  # what is remembered must not be of a class that compares in its own way
         self._uri = uri
         plain = data is None and headers is None and auth is None
         known = _plain.get((verb, uri)) if plain else None

@@ -100,6 +100,8 @@ class HTTPClient:
             transfer.start(trust, early)
         else:
             transfer.cancel()
+            if early is not None:
+                early.abort()
         transfer.returned = True
         return transfer
 

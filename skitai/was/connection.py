@@ -102,7 +102,7 @@ class Connection(TwistedProtocol):
         self._queued = False
         self._lock: Any = None  # of the transport, where threads can send over it
         self._begin: Callable[[], object] | None = None
-        self._rest: bytes | None = None
+        self._rest: bytes | None = b""
         self._known = False  # what the server says of itself
         self._linger: IDelayedCall | None = None
         self.owner: Owner | None = None
@@ -246,6 +246,7 @@ class Connection(TwistedProtocol):
         if self._state is not _AHEAD:
             return False
         rest, self._begin = self._rest, None
+        self._rest = None if rest is None else b""
         self._reader.expect(outgoing.method)
         self._state = _BUSY
         self._sink = sink
@@ -292,19 +293,28 @@ class Connection(TwistedProtocol):
         """Give up and close the connection at once; the sink is told nothing more."""
         self._sink = self._begin = None
         self._stop_sending()
-        if self._state is not _CLOSED:
-            self._state = _CLOSED
+        if self._shut():
             self._outbox.withdraw(self)
             self.transport.abortConnection()
 
     def close(self) -> None:
         """Close the connection in order; nothing is going on."""
-        if self._state is _CLOSED:
+        if not self._shut():
             return
-        self._state = _CLOSED
         if not self._direct:
             self._linger = self._clock.callLater(LINGER, self._cut)
         self.transport.loseConnection()
+
+    def _shut(self) -> bool:
+        """Take no more requests, of threads either; return False where that is so already."""
+        if self._state is _CLOSED:
+            return False
+        if self._lock is None:
+            self._state = _CLOSED
+        else:
+            with self._lock:
+                self._state = _CLOSED
+        return True
 
     def _cut(self) -> None:
         self._linger = None
@@ -379,8 +389,8 @@ class Connection(TwistedProtocol):
         self.reused = True
         if self._state is _CLOSED:
             pass
-        elif self._chunks is not None or (self._queued and self._unsent()):
-            self.abort()  # answered before all was sent: the server may never read the rest
+        elif self._chunks is not None or self._rest is None or (self._queued and self._unsent()):
+            self.abort()  # answered before all was sent, as far as known: the server may never read the rest
         else:
             self._state = _IDLE
             if self._lock is not None:

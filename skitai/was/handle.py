@@ -7,7 +7,8 @@ settles the handle in the thread that makes it, before anybody else knows it.
 
 The reactor starts a request, or a thread that begins to wait for it before the reactor has come to that: it burns no
 time then until the reactor does something, and can do so itself. ``_starting`` is a lock that whoever starts it takes,
-for good. What a thread has sent is the reactor's from then on, like everything else.
+for good. What a thread has sent is the reactor's from then on, like everything else. Where something waits for the
+reactor already there is no such lock: a thread that writes and then reads wants them to leave in that order.
 
 Threads wait through ``Threads.wait``, coroutines through a Deferred, tasks of an event loop that is not the reactor's
 through a future of theirs, and none knows of the others. A long document is read, and a filter applied, by whoever is
@@ -127,9 +128,11 @@ class Handle:
                 threads.to_reactor(callback.queue, self)
         elif callback is None and threads.in_reactor():
             self._go_on()
-        else:
+        elif threads.is_quiet():
             self._starting = starting = Lock()
             threads.to_reactor(self._start, starting)
+        else:
+            threads.to_reactor(self._go_on)  # not before what is to leave first
         return self
 
     # -- for applications
@@ -160,9 +163,11 @@ class Handle:
 
     def cancel(self) -> None:
         """Give the request up; it ends with the status 2 and the code 702."""
-        if self._starting is not None:
-            self._starting.acquire(blocking=False)  # one that has not begun does not any more
-        self._on_reactor(self._cancel)
+        try:
+            if self._starting is not None:
+                self._starting.acquire(blocking=False)  # one that has not begun does not any more
+        finally:
+            self._on_reactor(self._cancel)
 
     def cache(self, seconds: float) -> Handle:
         """Keep the response, when there is one, for requests like this one; see ``Response.cache``.
@@ -326,18 +331,25 @@ class Handle:
         threads = self._threads
         if left > 0:
             # One whose answer is to be kept is for the reactor, where those who ask the same meet.
-            starting = self._starting
-            if starting is not None and not self._keep_for and starting.acquire(blocking=False):
-                try:
-                    self._operation.send_early(self._go_on)
-                finally:
-                    threads.to_reactor(self._go_on)
+            if self._starting is not None and not self._keep_for:
+                self._send_early(self._starting)
             if threads.wait(self.tell, left):
                 return
         threads.to_reactor(self._expire, timeout)
         if not threads.wait(self.tell, HELD_UP):
             words = f"{self._operation.url} has not answered within {timeout:g} seconds, and the reactor is held up"
             self._response = self._response or self._failure(RequestTimeout(words))
+
+    def _send_early(self, starting: Lock) -> None:
+        """Begin in this thread, unless the reactor does."""
+        mine = False
+        try:
+            mine = starting.acquire(blocking=False)
+            if mine:
+                self._operation.send_early(self._go_on)
+        finally:
+            if mine:
+                self._threads.to_reactor(self._go_on)
 
     def _start(self, starting: Lock) -> None:
         """Begin, unless a thread does. Thread: reactor."""

@@ -155,7 +155,9 @@ class Pool:
         waiters, self._waiters = self._waiters, {}
         for waiter in waiters:
             waiter.on_no_lease(ConnectFailed("no connections are made any more"))
-        while (connection := self.take()) is not None:
+        # What a thread has taken but not used comes back in vain; should the thread have been ended, it does not.
+        for connection in [connection for connection in self._open if connection.usable]:
+            self._idle.pop(connection, None)
             connection.close()
         self._check_empty()
 

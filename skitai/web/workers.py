@@ -85,6 +85,7 @@ class Workers:
         self._tokens: SimpleQueue[bool] = SimpleQueue()
         self._calls: deque[tuple[Callable[..., object], tuple[object, ...]]] = deque()
         self._woken = False
+        self._calling = False
         self._waker: Waker | None = None
         self._busy: dict[int, tuple[Job, float]] = {}
         self._waits: set[Wait] = set()
@@ -161,6 +162,10 @@ class Workers:
         if not self._woken:
             self._woken = True
             self._wake()
+
+    def is_quiet(self) -> bool:
+        """Tell whether the reactor has done all that threads have asked it to. Thread: any."""
+        return not self._calls and not self._calling
 
     def _wake(self) -> None:
         waker = self._waker
@@ -295,6 +300,7 @@ class Workers:
     def _run_calls(self) -> None:
         # Cleared before the calls are taken: a call appended after the last is taken then wakes the reactor again.
         self._woken = False
+        self._calling = True
         calls = self._calls
         for _ in range(len(calls)):
             function, args = calls.popleft()
@@ -302,6 +308,7 @@ class Workers:
                 function(*args)
             except Exception:
                 _log.failure("{function} failed in the reactor", function=function)
+        self._calling = False
 
     def _loop(self) -> None:
         thread = threading.get_ident()

@@ -56,6 +56,7 @@ class Moody:
 
     def stop(self) -> None:
         """Close everything."""
+        self._listening.shutdown(socket.SHUT_RDWR)  # ``close`` would not end the call
         self._listening.close()
         for connection in self._open:
             try:

@@ -22,6 +22,7 @@ class Threads:
 
     Attributes:
         reactor: Whether it is.
+        quiet: Whether nothing waits for the reactor, before what a test does.
         jobs: What was submitted.
         meanwhile: What happens while somebody blocks.
         hops: How often something was sent to the reactor.
@@ -31,6 +32,7 @@ class Threads:
         self.clock = clock
         self.reactor = False
         self.closed = False
+        self.quiet = True
         self.loop = None
         self.jobs: list[Any] = []
         self.meanwhile: Callable[[], object] = lambda: None
@@ -46,6 +48,9 @@ class Threads:
             return function(*args)
         finally:
             self.reactor = before
+
+    def is_quiet(self) -> bool:
+        return self.quiet
 
     def now(self) -> float:
         return self.clock.seconds()  # type: ignore[no-any-return]

@@ -164,10 +164,15 @@ class EarlyTests(AskingTestCase):
             backend.handler = lambda backend, message: None
         self.caller.threads.reactor = False
         handle = Verb(self.caller, "get")("http://a.example/")
-        handle._operation.send_early(lambda: None)
-        self.caller.asker.close()
-        self.network.flush()
-        self.assertEqual((handle.response().status_code, self.network.open), (702, 0))
+
+        def wait(begin: object, seconds: float) -> bool:
+            self.assertTrue(self.network.links[0].server_transport.wire, "it was sent")
+            self.caller.asker.close()
+            self.network.flush()
+            return handle.is_done
+
+        self.caller.threads.wait = wait
+        self.assertEqual((handle.getwait().status_code, self.network.open), (702, 0))
 
     def test_not_when_it_has_stopped(self) -> None:
         self.caller.asker.close()

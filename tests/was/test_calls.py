@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 from xmlrpc.client import Fault
 
@@ -136,8 +137,18 @@ class ArgumentTests(CallTestCase):
         self.assertEqual([message.headers["x-ltxn-id"] for message in self.seen], [str(2001 + n) for n in range(7)])
         self.assertEqual((self.seen[4].headers["x-a"], self.seen[6].method), ("b", "DELETE"))
         self.assertEqual(self.seen[5].headers["authorization"], "Bearer token")
-        for wrong in ({"timeout": 0}, {"timeout": True}, {"timeout": "1"}, {"meta": 5}, {"filter": 5}, {"callback": 5}):
-            self.assertRaises((TypeError, ValueError), self.call, url, **wrong)
+        for timeout in (0, True, "1", Decimal(10)):
+            self.assertRaises(ValueError, self.call, url, timeout=timeout)
+        for name in ("meta", "filter", "callback"):
+            self.assertRaises((TypeError, ValueError), self.call, url, **{name: 5})
+
+        class Text(str):
+            __hash__ = str.__hash__
+
+            def __eq__(self, other: object) -> bool:
+                raise AssertionError("it is not to be compared")
+
+        self.assertEqual(self.call(Text(url)).response().text, "ok")
         self.call(url).cache(60)
         self.network.flush()
         self.assertTrue(self.call(url).response().is_cached)

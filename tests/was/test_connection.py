@@ -345,6 +345,42 @@ class EarlyTests(Case):
         self.pump.flush()
         self.assertEqual((self.failure().sent, self.failure().answered), (True, False))
 
+    def test_interrupted_when_all_was_sent(self) -> None:
+        """The answer counts; the connection, about which nobody knows enough, carries nothing more."""
+        send_now = self.pump.server_transport.send_now
+
+        def interrupted(data: bytes) -> int:
+            send_now(data)
+            raise KeyboardInterrupt
+
+        self.pump.server_transport.send_now = interrupted  # type: ignore[method-assign]
+        self.assertRaises(KeyboardInterrupt, self.send)
+        self.connection.dataReceived(OK)
+        self.assertEqual(self.recorder.told, [("head", 200), ("data", b"ok"), "end"])
+        self.assertFalse(self.connection.usable)
+        self.pump.flush()
+        self.assertEqual(self.recorder.told[3:], ["gone"])
+
+    def test_what_is_given_up_is_not_sent(self) -> None:
+        """Neither in the moment in which a thread has looked and will send: that is all under the lock."""
+        connection = self.connection
+        seen: list[bool] = []
+
+        class Lock:
+            def __enter__(self) -> None: ...
+
+            def __exit__(self, *args: object) -> None:
+                seen.append(connection.usable)
+
+        for shut in (connection.abort, connection.close):
+            self.setUp()
+            connection = self.connection
+            connection._lock = Lock()
+            getattr(connection, shut.__name__)()
+            self.assertEqual(self.send(), b"")
+            self.pump.flush()
+        self.assertEqual(seen, [False] * 4)
+
     def test_a_field_that_can_not_be_sent(self) -> None:
         self.assertEqual(self.send(extra=((b"x-a", b"1\r\nX-B: 2"),)), b"")
         self.assertTrue(self.connection.usable)

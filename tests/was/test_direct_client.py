@@ -85,7 +85,6 @@ class SendTests(TestCase):
         """The kernel has it, or the reactor has."""
         heard, back = [Deferred(), Deferred()], Deferred()
         self.heard += heard
-        self.answers = b"stray"
         self.ours.dataReceived = lambda data: back.callback(None)  # type: ignore[method-assign]
         self.transport.heard = False
         self.assertTrue(self.is_quiet())
@@ -153,19 +152,21 @@ class SendTests(TestCase):
     @inlineCallbacks
     def test_it_is_not_closed_while_a_thread_sends(self) -> Any:
         """The reactor, too, waits for the lock."""
-        sending, closing = threading.Event(), threading.Event()
+        sending, closing, gone = threading.Event(), threading.Event(), threading.Event()
 
         def hold() -> list[bool]:
             with self.transport.lock:
                 sending.set()
                 closing.wait(10)
-                return [self.ours.lost.called, self.transport.socket.fileno() >= 0]
+                gone.wait(0.2)  # it would be by then
+                return [gone.is_set(), self.transport.socket.fileno() >= 0]
 
         lost = self.transport.connectionLost
 
         def connection_lost(reason: Failure) -> None:
             closing.set()
             lost(reason)
+            gone.set()
 
         self.transport.connectionLost = connection_lost  # type: ignore[method-assign]
         held = deferToThread(hold)

@@ -193,6 +193,26 @@ class EarlyTests(HandleTestCase):
             handle.getwait()
             self.assertEqual((len(asked.early), asked.started), (early, 1))
 
+    def test_not_past_what_waits_for_the_reactor(self) -> None:
+        """A thread that writes, does not wait for that, and reads, wants them to leave in that order."""
+        self.threads.quiet = False
+        handle = self.make()
+        self.threads.meanwhile = self.asked.end
+        self.assertEqual(handle.getwait().status, 3)
+        self.assertEqual((len(self.asked.early), self.asked.started), (0, 1))
+
+    def test_interrupted_while_it_sends(self) -> None:
+        """The reactor goes on with it all the same."""
+
+        def send_early(begin: object) -> None:
+            raise KeyboardInterrupt
+
+        self.asked.send_early = send_early  # type: ignore[method-assign]
+        handle = self.make()
+        self.assertRaises(KeyboardInterrupt, handle.getwait)
+        self.clock.advance(0)
+        self.assertEqual(self.asked.started, 1)
+
     def test_not_what_was_given_up(self) -> None:
         handle = self.make()
         handle.cancel()

@@ -486,7 +486,7 @@ class IdleTests(Case):
         return [link.server_transport.protocol for link in self.network.links if link.server_transport.disconnected]
 
     def test_one_that_a_thread_has_taken(self) -> None:
-        """It is nobody else's: not closed, neither for being idle nor with the pool, until it comes back."""
+        """It is nobody else's, and not closed for being idle; with the pool it is, should it never come back."""
         self.network.serve(lambda backend, message: OK)
         pool = self.pool(keep_alive_timeout=10.0)
         self.visit(pool)
@@ -494,12 +494,10 @@ class IdleTests(Case):
         assert taken is not None
         self.assertIsNone(pool.take())
         self.network.wait(20)
+        self.assertEqual((pool.counts["open"], taken.usable), (1, True))
         pool.close()
         self.network.flush()
-        self.assertEqual((pool.counts["open"], self.network.open, self.emptied), (1, 1, []))
-        pool.free(taken)
-        self.network.flush()
-        self.assertEqual((self.network.open, self.emptied), (0, [pool]))
+        self.assertEqual((taken.usable, self.network.open, self.emptied), (False, 0, [pool]))
 
     def test_one_that_a_thread_takes_meanwhile(self) -> None:
         """The reactor has seen it among the idle ones, and would close it: to tidy up, or to make room."""

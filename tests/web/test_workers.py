@@ -103,6 +103,16 @@ class WorkersTests(SynchronousTestCase):
             self.reactor.run_calls()
         return waiting
 
+    def test_quiet(self) -> None:
+        """It is not while something waits for the reactor, nor while that does it."""
+        workers = self.workers(threads=0)
+        self.assertTrue(workers.is_quiet())
+        seen: list[bool] = []
+        workers.to_reactor(lambda: seen.append(workers.is_quiet()))
+        self.assertFalse(workers.is_quiet())
+        workers._run_calls()
+        self.assertEqual((seen, workers.is_quiet()), ([False], True))
+
     def test_a_thread_waits_for_the_reactor(self) -> None:
         workers = self.workers()
         results: list[object] = []
