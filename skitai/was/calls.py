@@ -104,15 +104,12 @@ class Verb:
         Raises:
             ValueError, TypeError: An argument can not be used.
         """
-        caller = self._caller
         if data is None and auth is None and headers is None and type(uri) is str:
             known = _plain.get((self._name, uri))
             plain = meta is None and filter is None and callback is None and timeout is REQUEST_TIMEOUT
-            if known is not None and plain:  # there is nothing to check
-                question = Question(known, known.url.text, REQUEST_TIMEOUT, use_cache)
-                question.extra = caller.next_call_headers()
-                return Handle(HTTPOperation(caller.asker, question, Server(known.url)), caller.threads).begin()
-        call = _Call(caller, timeout, use_cache, filter, callback, meta)
+            if known is not None and plain:
+                return _again(self._caller, known, use_cache)
+        call = _Call(self._caller, timeout, use_cache, filter, callback, meta)
         call.aim(uri, self._name, data, auth, headers)
         return call.one()
 
@@ -138,6 +135,13 @@ class Verb:
         call = _Call(self._caller, timeout, use_cache, filter, callback, meta)
         call.aim(uri, self._name, data, auth, headers)
         return call.each()
+
+
+def _again(caller: Caller, outgoing: Outgoing, use_cache: bool) -> Handle:
+    """Ask once more what has been asked in the very same words, so that there is nothing to check."""
+    question = Question(outgoing, outgoing.url.text, REQUEST_TIMEOUT, use_cache)
+    question.extra = caller.next_call_headers()
+    return Handle(HTTPOperation(caller.asker, question, Server(outgoing.url)), caller.threads).begin()
 
 
 class _Call:

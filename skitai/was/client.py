@@ -85,7 +85,7 @@ class HTTPClient:
         if outgoing.auth is not None or content_at_once(outgoing) is None:
             return None
         pool = self._pools.get(outgoing.url.origin)
-        return pool.take() if pool is not None and pool.is_direct else None
+        return pool.take() if pool is not None and pool.open_to_threads else None
 
     def resume(
         self, early: Connection, outgoing: Outgoing, limits: tuple[float, int], done: Done, extra: Extra | None = None

@@ -23,7 +23,6 @@ import enum
 import re
 from collections.abc import Callable, Iterator, Sequence
 from math import inf
-from socket import MSG_PEEK
 from typing import Any, Final
 
 from twisted.internet.abstract import FileDescriptor
@@ -35,10 +34,11 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from skitai.errors import BadAnswer, ConnectFailed, RequestError
+from skitai.was.direct_client import has_nothing_to_read
 from skitai.was.http1 import AnswerLimits, ResponseReader, encode_head
 from skitai.was.interfaces import Handshake, Opener, Owner, Sink
 from skitai.was.outbox import Clock, Outbox
-from skitai.was.outgoing import Outgoing, content_at_once
+from skitai.was.outgoing import FETCHING, Outgoing, content_at_once
 
 LINGER: Final = 2.0
 """Seconds that a server has to agree to the end of TLS."""
@@ -147,7 +147,7 @@ class Connection(TwistedProtocol):
     # -- asking
 
     @property
-    def is_direct(self) -> bool:
+    def open_to_threads(self) -> bool:
         """Whether threads can send over it."""
         return self._lock is not None
 
@@ -171,15 +171,7 @@ class Connection(TwistedProtocol):
         The reactor knows in its next turn only, which is too late for a request that must not be sent twice. With TLS
         the end of a connection is some bytes, too; should they be a session ticket, a new connection does no harm.
         """
-        if self._state is _CLOSED or self._socket is None:
-            return self._state is not _CLOSED
-        try:
-            self._socket.recv(1, MSG_PEEK)
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
-        return False
+        return self._state is not _CLOSED and (self._socket is None or has_nothing_to_read(self._socket))
 
     def start(self, outgoing: Outgoing, extra: Sequence[tuple[bytes, bytes]], sink: Sink) -> None:
         """Send a request, now or at the end of this turn of the reactor.
@@ -230,7 +222,7 @@ class Connection(TwistedProtocol):
         transport = self.transport
         with self._lock:
             now = self._clock.seconds()
-            sure = outgoing.method not in ("GET", "HEAD") or now - self.idle_since >= JUST_FREE
+            sure = outgoing.method not in FETCHING or now - self.idle_since >= JUST_FREE
             if self._state is not _IDLE or self.expires <= now or not transport.is_quiet(sure):
                 return
             # First: a thread may be interrupted behind each step, and what was sent must not be sent again.

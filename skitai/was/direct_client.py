@@ -50,15 +50,8 @@ class DirectClient(tcp.Client):
         """
         if not self._open:
             return False
-        if sure:
-            try:
-                self.socket.recv(1, socket.MSG_PEEK)
-            except BlockingIOError:
-                pass
-            except OSError:
-                return False
-            else:
-                return False
+        if sure and not has_nothing_to_read(self.socket):
+            return False
         return not self.heard  # after the kernel: what is not there any more the reactor has
 
     def send_now(self, data: bytes) -> int:
@@ -91,6 +84,17 @@ class _Connector(tcp.Connector):
 
     def _makeTransport(self) -> DirectClient:
         return DirectClient(self.host, self.port, self.bindAddress, self, self.reactor)
+
+
+def has_nothing_to_read(open_socket: socket.socket) -> bool:
+    """Return whether the other side has neither closed nor sent anything, as far as the kernel knows. Thread: any."""
+    try:
+        open_socket.recv(1, socket.MSG_PEEK)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def connect(reactor: Any, host: str, port: int, factory: ClientFactory) -> IConnector:

@@ -32,6 +32,10 @@ Credentials: TypeAlias = "tuple[str, str] | str"
 REPEATABLE: Final = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"))
 """The methods that may be sent again when nobody knows whether they were carried out (RFC 9110 section 9.2.2)."""
 
+FETCHING: Final = frozenset(("GET", "HEAD"))
+"""The methods that do no more than fetch something: they leave although the server may have gone, and follow where it
+redirects to."""
+
 SECRET: Final = frozenset((b"authorization", b"cookie", b"proxy-authorization"))
 """The fields whose values are not remembered, nor sent to another origin."""
 

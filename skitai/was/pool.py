@@ -52,12 +52,12 @@ class Pool:
 
     Attributes:
         target: As given.
-        is_direct: Whether threads can send over its connections.
+        open_to_threads: Whether threads can send over its connections.
     """
 
     def __init__(self, dialer: Dialer, target: Target, emptied: Callable[[Pool], object]) -> None:
         self.target = target
-        self.is_direct = False
+        self.open_to_threads = False
         self._dialer = dialer
         self._settings = dialer.settings
         self._reactor = dialer.reactor
@@ -192,7 +192,7 @@ class Pool:
         """An attempt has succeeded."""
         self._ended(attempt)
         self._open.add(connection)
-        self.is_direct = connection.is_direct
+        self.open_to_threads = connection.open_to_threads
         if self._waiters:
             waiter = next(iter(self._waiters))
             del self._waiters[waiter]

@@ -27,7 +27,7 @@ from skitai.was.deadlines import Deadlines
 from skitai.was.http1 import Head
 from skitai.was.interfaces import Lease
 from skitai.was.limits import DEFAULT_TRUST, ClientSettings, Trust
-from skitai.was.outgoing import SECRET, Outgoing
+from skitai.was.outgoing import FETCHING, SECRET, Outgoing
 from skitai.was.pool import Pool
 from skitai.was.spool import Spool, too_large
 from skitai.was.url import URL
@@ -197,7 +197,7 @@ class Transfer:
         """Send the request."""
         self._pool = None
         outgoing = self._outgoing
-        if lease.reused and outgoing.method not in ("GET", "HEAD") and not lease.alive():
+        if lease.reused and outgoing.method not in FETCHING and not lease.alive():
             lease.abort()
             self._acquire(fresh=True)
             return
@@ -237,7 +237,7 @@ class Transfer:
             return
         if status == 401 and self._outgoing.auth is not None:
             self._next = self._with_digest(head)
-        elif status in REDIRECTS and self._outgoing.method in ("GET", "HEAD"):
+        elif status in REDIRECTS and self._outgoing.method in FETCHING:
             try:
                 self._next = self._redirected(head)
             except BadAnswer as error:

@@ -386,7 +386,7 @@ class EarlyTests(Case):
         self.assertTrue(self.connection.usable)
 
     def test_not_over_tls(self) -> None:
-        self.assertTrue(self.connection.is_direct)
+        self.assertTrue(self.connection.open_to_threads)
         self.recorder.told.clear()
         secure: Any = SimpleNamespace(check=lambda handle: True, describe=str)
         connection = Connection(self.recorder, secure, AnswerLimits(), self.reactor, Outbox(self.reactor))
@@ -394,7 +394,7 @@ class EarlyTests(Case):
         transport.getHandle = lambda: None
         connection.handshakeCompleted()
         self.assertEqual(self.recorder.told, ["ready"])
-        self.assertFalse(connection.is_direct)
+        self.assertFalse(connection.open_to_threads)
 
 
 class EndTests(Case):
